@@ -1,0 +1,7 @@
+"""`python -m lawtune` is `lawtune`."""
+
+import sys
+
+from lawtune.cli import main
+
+sys.exit(main())

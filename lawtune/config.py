@@ -1,0 +1,294 @@
+"""Every option of lawtune and its default, as frozen dataclasses: the only place for a default.
+
+A config file is YAML with the same nesting as the dataclasses; `--section.key value` on the command
+line overrides it, the value read as YAML. Unknown keys and values of the wrong type are refused.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from lawtune.errors import UserError
+from lawtune.files import read_text
+
+Config = TypeVar("Config")
+
+QUESTION_TYPES = {
+    "law_explanation": "법령 설명",
+    "law_interpretation": "법령 해석",
+    "law_application": "법령 적용",
+    "precedent_analysis": "판례 분석",
+    "precedent_impact": "판례 영향",
+}
+"""The five question types and the Korean names that reports show."""
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """How a question becomes a prompt: `lawtune`'s templates, the model's own `chat` template,
+    or `auto`: `chat` where the tokenizer brings one, else `lawtune`."""
+
+    template: Literal["lawtune", "chat", "auto"] = "lawtune"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Q&A files (JSON Lines or CSV) and the longest example, in tokens."""
+
+    train: str | None = None
+    validation: str | None = None
+    max_length: int = 512
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The adapter. `target_modules` are names of modules, or `all-linear`: every linear layer
+    but the vocabulary projection. `layers_to_transform` keeps to some layers, counted from 0."""
+
+    r: int = 16
+    alpha: float = 32
+    dropout: float = 0.1
+    target_modules: str | tuple[str, ...] = "all-linear"
+    layers_to_transform: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation. `batch_size` counts examples a micro-batch, `gradient_accumulation`
+    micro-batches a step. `warmup_steps: auto` is 10 % of the steps; a number that the run cannot
+    finish is refused. `max_steps` ends a run early. `precision: auto` is bf16 where the hardware
+    multiplies in it, else fp32; adapters and sums stay in float32."""
+
+    epochs: int = 3
+    learning_rate: float = 2e-4
+    batch_size: int = 1
+    gradient_accumulation: int = 8
+    warmup_steps: int | Literal["auto"] = "auto"
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_steps: int | None = None
+    evaluate_every: int | Literal["epoch"] = "epoch"
+    save_every: int = 500
+    keep_checkpoints: int = 2
+    early_stopping_patience: int = 3
+    seed: int = 42
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """`lawtune finetune`: what `recipes/*.yaml` hold."""
+
+    base: str = "starter"
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    out: str = "runs/lawtune"
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """`lawtune data build`. Lengths are in tokens of `tokenizer`. `per_type` caps each question
+    type (after the split, so that its 80/10/10 holds); null keeps all. The split of a source is a
+    pure function of its name and `seed`: adding documents never moves an old one."""
+
+    tokenizer: str = "starter"
+    seed: int = 42
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    per_type: int | None = None
+    min_answer_tokens: int = 8
+    max_answer_tokens: int = 320
+    max_question_tokens: int = 160
+    near_duplicate: float = 0.8
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """What `pretrain` reads: source folders, and the seed and shares of the split whose validation
+    and test sources are kept out (the same as the Q&A build's)."""
+
+    sources: tuple[str, ...] = ()
+    seed: int = 42
+    validation_share: float = 0.1
+    test_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class ArchitectureConfig:
+    """A GPT-2-architecture model and its tokenizer's size. `context` is in tokens."""
+
+    vocabulary: int = 12_000
+    layers: int = 8
+    width: int = 320
+    heads: int = 5
+    context: int = 1024
+
+
+@dataclass(frozen=True)
+class PretrainTrainConfig:
+    """Pre-training from scratch. `batch_tokens` is the tokens of an optimiser step, `window` the
+    longest training window; `max_minutes` ends training by the clock: the learning rate
+    then follows the time spent, so that its decay always completes."""
+
+    epochs: int = 1
+    max_minutes: float | None = None
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.02
+    weight_decay: float = 0.1
+    batch_tokens: int = 8192
+    micro_batch_tokens: int = 4096
+    window: int = 512
+    max_grad_norm: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    save_every: int = 100
+    evaluate_every: int = 200
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """`lawtune pretrain`: a small causal LM and its tokenizer from raw legal text."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    model: ArchitectureConfig = field(default_factory=ArchitectureConfig)
+    train: PretrainTrainConfig = field(default_factory=PretrainTrainConfig)
+    out: str = "runs/pretrain"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """`lawtune evaluate`. `generate` caps the questions that are answered in full (a fixed sample
+    by seed; null answers all); likelihood metrics use every question of `--limit`."""
+
+    generate: int | None = None
+    max_new_tokens: int = 256
+    batch_size: int = 16
+    bootstrap: int = 2000
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class AnswerConfig:
+    """How `LegalModel.answer` decodes: greedy at temperature 0, else sampled with top-p."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 0.95
+    seed: int = 42
+
+
+def load_config(
+    schema: type[Config], path: Path | None, overrides: Mapping[str, str] | None = None
+) -> Config:
+    """Build `schema` from a YAML file (or nothing) and dotted overrides.
+
+    Args:
+        overrides: dotted key → value as written on the command line, read as YAML.
+
+    Raises:
+        UserError: the file is missing or not a YAML mapping, a key is unknown (the valid ones are
+            listed), or a value does not fit its field.
+    """
+    tree = _read_yaml_mapping(path) if path else {}
+    for key, text in (overrides or {}).items():
+        _set_dotted(tree, key, _parse_yaml(text, f"--{key}"), schema)
+    return validate(schema, tree, str(path) if path else "the command line")
+
+
+def validate(schema: type[Config], tree: Mapping[str, Any], origin: str) -> Config:
+    """Turn a plain mapping into `schema`, checking every key and type (see `load_config`)."""
+    # Imported here: pydantic costs a tenth of a second, which `--help` need not pay.
+    from pydantic import TypeAdapter, ValidationError
+
+    _refuse_unknown_keys(schema, tree, origin)
+    try:
+        return TypeAdapter(schema).validate_python(dict(tree))
+    except ValidationError as error:
+        first = error.errors()[0]
+        # pydantic also names the union member it tried; only our own names help the reader.
+        names = {part for key in valid_keys(schema) for part in key.split(".")}
+        key = ".".join(str(part) for part in first["loc"] if str(part) in names)
+        raise UserError(
+            f"{origin}: {key}: {first['msg'].lower()} (found {first['input']!r})"
+        ) from None
+
+
+def valid_keys(schema: type) -> dict[str, Any]:
+    """Every dotted key of `schema` with its default, in order."""
+    keys: dict[str, Any] = {}
+    for entry in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(entry.type):
+            keys |= {f"{entry.name}.{key}": value for key, value in valid_keys(entry.type).items()}
+        else:
+            keys[entry.name] = entry.default
+    return keys
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain data for JSON or YAML; tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def _read_yaml_mapping(path: Path) -> dict[str, Any]:
+    tree = _parse_yaml(read_text(path), str(path))
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping of options, found {type(tree).__name__}")
+    return tree
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{origin}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _set_dotted(tree: dict[str, Any], key: str, value: Any, schema: type) -> None:
+    if key not in valid_keys(schema):
+        raise _unknown(key, schema, "the command line")
+    *sections, leaf = key.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    tree[leaf] = value
+
+
+def _refuse_unknown_keys(schema: type, tree: Mapping[str, Any], origin: str) -> None:
+    def walk(kind: type, branch: Mapping[str, Any], prefix: str) -> None:
+        kinds = {entry.name: entry.type for entry in dataclasses.fields(kind)}
+        for key, value in branch.items():
+            if key not in kinds:
+                raise _unknown(f"{prefix}{key}", schema, origin)
+            if dataclasses.is_dataclass(kinds[key]) and isinstance(value, Mapping):
+                walk(kinds[key], value, f"{prefix}{key}.")
+
+    walk(schema, tree, prefix="")
+
+
+def _unknown(key: str, schema: type, origin: str) -> UserError:
+    keys: Sequence[str] = list(valid_keys(schema))
+    close = difflib.get_close_matches(key, keys, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return UserError(f"{origin}: unknown key {key}{hint}; valid keys: {', '.join(keys)}")

@@ -1,0 +1,10 @@
+"""The one exception that reaches a user as a message instead of a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can mend: a bad path, a bad record, a bad option.
+
+    The command line prints its text as one message and exits with status 2.
+    Library code raises it with everything the reader needs to act on it: the file and line,
+    the value found, the values that would do.
+    """

@@ -1,0 +1,181 @@
+"""Files that are either whole or absent: atomic writes, hashes, JSON Lines.
+
+Every artifact goes to a temporary name beside its target, is synced, and only then renamed, so a
+reader (or a run that is killed and resumed) never meets half a file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lawtune.errors import UserError
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in `target`'s folder and rename it to `target` on success.
+
+    The path does not exist yet: the body may create a file or a folder there. If the body raises,
+    what it wrote is removed and `target` is untouched. An existing folder is replaced whole.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    target = Path(target)
+    make_folder(target.parent)
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        temporary = scratch / target.name
+        yield temporary
+        _sync(temporary)
+        if target.is_dir() and temporary.is_dir():
+            # rename(2) refuses a folder that is not empty, so the old one steps aside first.
+            target.rename(scratch / "replaced")
+        temporary.replace(target)
+        _sync_one(target.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` with its parents and return it.
+
+    Raises:
+        UserError: it cannot be created, or a file has its name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the folder {folder}: {error.strerror}") from error
+    return folder
+
+
+def require_writable(folder: Path) -> Path:
+    """Create `folder` and prove that a file can be written there, before hours are spent.
+
+    Raises:
+        UserError: it cannot.
+    """
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON, atomically. NaN and infinities are refused."""
+    write_text(target, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(target: Path, rows: Iterable[Any]) -> int:
+    """Write one JSON value a line, atomically; return how many."""
+    count = 0
+    with (
+        atomic_path(target) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file (a byte-order mark is dropped).
+
+    Raises:
+        UserError: no such file, or not UTF-8; CP949, the usual other encoding of Korean text, is
+            recognised and said.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"no such file: {path}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line}: {_encoding_advice(raw, path)}") from None
+
+
+def _encoding_advice(raw: bytes, path: Path) -> str:
+    try:
+        raw.decode("cp949")
+    except UnicodeDecodeError:
+        return "not UTF-8 text"
+    return (
+        f"this is CP949 (EUC-KR) text, not UTF-8; convert it with"
+        f" `iconv -f CP949 -t UTF-8 {path.name} > utf8-{path.name}`"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: missing, not UTF-8 or not JSON, naming the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) for every non-empty line.
+
+    Raises:
+        UserError: a line is not a JSON object, naming file and line.
+    """
+    # Split at "\n" alone: str.splitlines would also cut at U+2028 and friends inside a string.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+        if not isinstance(row, dict):
+            raise UserError(
+                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}"
+            )
+        yield number, row
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    for file in files:
+        _sync_one(file)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""What flows through lawtune: statutes, decisions, official replies, and questions with answers."""
+
+import csv
+import hashlib
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lawtune.config import QUESTION_TYPES
+from lawtune.errors import UserError
+from lawtune.files import read_jsonl, read_text, write_jsonl
+
+
+@dataclass(frozen=True)
+class Provision:
+    """One numbered unit below an article, with the units below it.
+
+    `level` is 항, 호 or 목; `number` is its own mark without the unit's name: "1", "1의2", "가".
+    """
+
+    level: str
+    number: str
+    text: str
+    children: tuple["Provision", ...] = ()
+
+    @property
+    def label(self) -> str:
+        """제1항, 제1호의2, 가목: as a lawyer cites it."""
+        if self.level == "목":
+            return f"{self.number}목"
+        main, _, branch = self.number.partition("의")
+        return f"제{main}{self.level}" + (f"의{branch}" if branch else "")
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article (조). `number` is "750" or "14의2"; `text` is what stands before any 항."""
+
+    number: str
+    title: str
+    text: str
+    provisions: tuple[Provision, ...] = ()
+    deleted: bool = False
+
+    @property
+    def label(self) -> str:
+        """제750조, 제14조의2."""
+        main, _, branch = self.number.partition("의")
+        return f"제{main}조" + (f"의{branch}" if branch else "")
+
+
+@dataclass(frozen=True)
+class Statute:
+    """A statute, decree or rule, as of `effective` (시행일, ISO date). `addenda` are the 부칙."""
+
+    name: str
+    kind: str
+    promulgated: str
+    effective: str
+    articles: tuple[Article, ...]
+    addenda: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A court decision. `holdings` (판시사항) and `summaries` (판결요지) are keyed by their number;
+    "" is the key of one that has none. `body` is everything from 주문 on."""
+
+    number: str
+    court: str
+    date: str
+    title: str
+    kind: str
+    holdings: dict[str, str]
+    summaries: dict[str, str]
+    cited_articles: str = ""
+    cited_cases: str = ""
+    body: str = ""
+    origin: str = ""
+
+    @property
+    def citation(self) -> str:
+        """대법원 2018. 10. 30. 선고 2013다61381 판결."""
+        year, month, day = (int(part) for part in self.date.split("-"))
+        return f"{self.court} {year}. {month}. {day}. 선고 {self.number} {self.kind}"
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """An official reply to a question about a statute (질의요지, 회답, 이유)."""
+
+    number: str
+    agency: str
+    date: str
+    title: str
+    question: str
+    answer: str
+    reason: str = ""
+    statutes: tuple[str, ...] = ()
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an answer comes from. `kind` is statute, case, interpretation or user; `date` is the
+    시행일 or 선고일 (ISO)."""
+
+    kind: str
+    law: str | None = None
+    article: str | None = None
+    case: str | None = None
+    date: str | None = None
+
+
+@dataclass(frozen=True)
+class QAPair:
+    """A question and its answer. `group` names the source that the pair and its kin derive from;
+    pairs of one group never stand on two sides of a split."""
+
+    question: str
+    answer: str
+    id: str = ""
+    type: str | None = None
+    context: str | None = None
+    source: Source | None = None
+    citations: tuple[str, ...] = ()
+    group: str | None = None
+    distractors: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in a JSONL file; what is unset is left out."""
+        row: dict[str, Any] = {"id": self.id, "type": self.type, "question": self.question}
+        row |= {"answer": self.answer, "context": self.context}
+        if self.source:
+            row["source"] = {k: v for k, v in vars(self.source).items() if v is not None}
+        row |= {"citations": list(self.citations), "group": self.group}
+        row["distractors"] = list(self.distractors)
+        return {key: value for key, value in row.items() if value not in (None, [], "")}
+
+
+def normalise(text: str) -> str:
+    """NFC, with every run of white space one blank: what "identical" means for two texts."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def fingerprint(*texts: str) -> str:
+    """Twelve hex digits that name these texts, the same for texts equal after `normalise`."""
+    joined = "\x1f".join(normalise(text) for text in texts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+def read_qa(path: Path) -> list[QAPair]:
+    """Read Q&A from JSON Lines, or from CSV with a header if the name ends in `.csv`.
+
+    `question` and `answer` suffice; a missing `id` becomes the fingerprint of both. Keys that
+    lawtune does not know are left alone, so that users may keep their own.
+
+    Raises:
+        UserError: a record without question or answer, or with a value of the wrong type, naming
+            the file and line; or the file holds no record.
+    """
+    rows = _read_csv(path) if path.suffix.lower() == ".csv" else read_jsonl(path)
+    pairs = [_to_pair(row, f"{path}, line {line}") for line, row in rows]
+    if not pairs:
+        raise UserError(f"{path}: no records in it")
+    return pairs
+
+
+def write_qa(path: Path, pairs: Iterable[QAPair]) -> int:
+    """Write pairs as JSON Lines, atomically; return how many."""
+    return write_jsonl(path, (pair.to_json() for pair in pairs))
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    missing = {"question", "answer"} - set(reader.fieldnames or ())
+    if missing:
+        raise UserError(f"{path}, line 1: the header lacks {', '.join(sorted(missing))}")
+    for row in reader:
+        # A CSV cell cannot hold a list or an object: only the plain columns are read.
+        yield reader.line_num, {key: value for key, value in row.items() if key and value}
+
+
+def _to_pair(row: dict[str, Any], where: str) -> QAPair:
+    for key in ("question", "answer"):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            raise UserError(f"{where}: a record needs a non-empty text under {key!r}")
+    for key in ("id", "type", "context", "group"):
+        if row.get(key) is not None and not isinstance(row[key], (str, int)):
+            raise UserError(f"{where}: {key!r} must be text")
+    if row.get("type") and row["type"] not in QUESTION_TYPES:
+        raise UserError(
+            f"{where}: unknown type {row['type']!r}; known: {', '.join(QUESTION_TYPES)}"
+        )
+    source = row.get("source")
+    return QAPair(
+        question=row["question"],
+        answer=row["answer"],
+        id=str(row.get("id") or fingerprint(row["question"], row["answer"])),
+        type=row.get("type"),
+        context=row.get("context") or None,
+        source=_to_source(source, where) if source else None,
+        citations=_texts(row, "citations", where),
+        group=str(row["group"]) if row.get("group") else None,
+        distractors=_texts(row, "distractors", where),
+    )
+
+
+def _to_source(value: Any, where: str) -> Source:
+    if isinstance(value, str):
+        return Source(kind="user", law=value)
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: 'source' must be an object")
+    known = {key: value.get(key) for key in ("law", "article", "case", "date")}
+    return Source(kind=str(value.get("kind", "user")), **known)
+
+
+def _texts(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = row.get(key) or ()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in re.split(r"[;\n]", value) if part.strip())
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"{where}: {key!r} must be a list of texts")
+    return tuple(value)
