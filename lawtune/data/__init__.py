@@ -1,0 +1,1 @@
+"""From raw legal sources to leak-free, encoded questions and answers."""

@@ -1,0 +1,1 @@
+"""From a tuned model to the formats that others run."""

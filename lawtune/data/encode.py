@@ -1,0 +1,86 @@
+"""From text to token windows: what the training loop and the likelihoods consume."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lawtune.prompt import PromptTemplate
+from lawtune.records import QAPair
+
+MIN_PROMPT_TOKENS = 16
+"""A prompt is cut no shorter than this to make room for its answer."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One training example: token ids, of which those from `target_start` on are learnt.
+
+    `target_start` ≥ 1: the first token has nothing to be predicted from. `name` is the record's
+    id, for logs and error messages.
+    """
+
+    ids: tuple[int, ...]
+    target_start: int
+    name: str = ""
+
+    @property
+    def targets(self) -> int:
+        """How many tokens the loss counts."""
+        return len(self.ids) - self.target_start
+
+
+@dataclass
+class EncodeReport:
+    """What encoding did to the examples, by record id, so that nothing is cut in silence."""
+
+    kept: int = 0
+    prompt_cut: list[str] = field(default_factory=list)
+    answer_cut: list[str] = field(default_factory=list)
+    dropped_empty: list[str] = field(default_factory=list)
+
+
+def encode_pairs(
+    pairs: Iterable[QAPair], template: PromptTemplate, tokenizer: Any, max_length: int
+) -> tuple[list[Window], EncodeReport]:
+    """Encode question and answer apart, without special tokens but those in the prompt's text, and
+    end every answer with EOS.
+
+    An example longer than `max_length` tokens loses the head of its prompt first, then the tail of
+    its answer (and then ends without EOS: the model must not learn to stop in mid-sentence). An
+    answer without a single token is dropped; everything is listed in the report.
+    """
+    report = EncodeReport()
+    windows = []
+    for pair in pairs:
+        prompt_text = template.render(pair.question, pair.type, pair.context, tokenizer)
+        prompt = encode_text(tokenizer, prompt_text)
+        answer = encode_text(tokenizer, pair.answer)
+        if not answer:
+            report.dropped_empty.append(pair.id)
+            continue
+        answer = [*answer, tokenizer.eos_token_id]
+        prompt, answer = _fit(prompt, answer, max_length, pair.id, report)
+        windows.append(Window((*prompt, *answer), len(prompt), pair.id))
+    report.kept = len(windows)
+    return windows, report
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of `text` as it stands: nothing is added at either end."""
+    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def _fit(
+    prompt: Sequence[int], answer: Sequence[int], max_length: int, name: str, report: EncodeReport
+) -> tuple[Sequence[int], Sequence[int]]:
+    excess = len(prompt) + len(answer) - max_length
+    if excess <= 0:
+        return prompt, answer
+    from_prompt = min(excess, max(0, len(prompt) - MIN_PROMPT_TOKENS))
+    if from_prompt:
+        report.prompt_cut.append(name)
+        prompt = prompt[from_prompt:]
+    if excess > from_prompt:
+        report.answer_cut.append(name)
+        answer = answer[: len(answer) - (excess - from_prompt)]
+    return prompt, answer
