@@ -4,8 +4,10 @@ It knows neither models nor files. Gradients come from an `Engine`, everything e
 passed in as data or as a function, and all that a resumed run must know is in `Progress`.
 """
 
+import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -108,47 +110,122 @@ class Hooks:
 
 
 Schedule = Callable[[Progress], float]
-"""The learning rate of the step after `Progress`."""
+"""The learning rate of the step that follows `Progress`."""
 
 
-def train(
-    engine: Engine,
-    data: TrainingData,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    settings: LoopSettings,
-    hooks: Hooks,
-    progress: Progress,
-) -> Progress:
-    """Train from `progress` to the end of the run and return it.
+@dataclass(frozen=True)
+class Loop:
+    """One training run. `optimizer`'s groups hold all parameters that train; `schedule` sets the
+    learning rate of every group."""
 
-    Before every step the random generators are seeded from (seed, step), so dropout does not
-    depend on where a run was interrupted; `progress`, the parameters and the optimiser's state
-    are all that a resumed run needs to be equal, bit for bit, to one that never stopped.
+    engine: Engine
+    data: TrainingData
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    settings: LoopSettings
+    hooks: Hooks
 
-    Args:
-        optimizer: its groups hold the parameters that train; the schedule sets every group's rate.
+    def run(self, progress: Progress) -> Progress:
+        """Train from `progress`, which is updated in place, to the end of the run.
 
-    Raises:
-        UserError: a loss or gradient is not finite. The step is not taken; a checkpoint of the
-            state before it is written, and the message names the examples.
-    """
-    for micro_batches, steps_in_epoch in _remaining(data, progress):
-        try:
-            record = _take_step(engine, micro_batches, optimizer, schedule, settings, progress)
-        except NonFiniteError as error:
-            optimizer.zero_grad(set_to_none=True)
-            hooks.save(progress)
-            raise UserError(_non_finite(error, progress)) from None
-        _advance(progress, record, steps_in_epoch)
-        hooks.log(
-            StepRecord(**vars(record) | {"epoch": progress.epoch + progress.step_in_epoch / steps_in_epoch})
+        Before every step the random generators are seeded from (seed, step), so dropout does not
+        depend on where a run was interrupted: `progress`, the parameters and the optimiser's
+        state are all that a resumed run needs to equal, bit for bit, one that never stopped.
+
+        Raises:
+            UserError: a loss or gradient is not finite. The step is not taken, a checkpoint of
+                the state before it is written, and the message names the examples.
+        """
+        while progress.stopped is None:
+            steps = self.data.order(progress.epoch)
+            step = steps[progress.step_in_epoch]
+            micro_batches = [[self.data.windows[index] for index in batch] for batch in step]
+            try:
+                record = self._take_step(micro_batches, progress, len(steps))
+            except NonFiniteError as error:
+                self.optimizer.zero_grad(set_to_none=True)
+                self.hooks.save(progress)
+                raise UserError(_non_finite(error, progress)) from None
+            self._advance(progress, record, len(steps))
+            self.hooks.log(record)
+            if self._evaluation_due(progress):
+                self._evaluate(progress)
+            if progress.stopped or progress.step % self.settings.save_every == 0:
+                self.hooks.save(progress)
+        return progress
+
+    def _take_step(
+        self, micro_batches: list[list[Window]], progress: Progress, steps_in_epoch: int
+    ) -> StepRecord:
+        started = time.perf_counter()
+        rate = self.schedule(progress)
+        torch.manual_seed(_step_seed(self.settings.seed, progress.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.engine.accumulate(micro_batches)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
+        if not math.isfinite(norm):
+            names = [window.name for batch in micro_batches for window in batch]
+            raise NonFiniteError("gradient", names)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return StepRecord(
+            step=progress.step + 1,
+            epoch=progress.epoch + (progress.step_in_epoch + 1) / steps_in_epoch,
+            loss=loss.loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            target_tokens=loss.tokens,
+            seconds=time.perf_counter() - started,
         )
-        progress.stopped = _limit_reached(progress, data, settings)
-        if hooks.evaluate is not None and _evaluation_due(progress, settings):
-            _evaluate(progress, settings, hooks)
-        if progress.stopped or progress.step % settings.save_every == 0:
-            hooks.save(progress)
-        if progress.stopped:
-            break
-    return progress
+
+    def _advance(self, progress: Progress, record: StepRecord, steps_in_epoch: int) -> None:
+        settings = self.settings
+        progress.step += 1
+        progress.step_in_epoch += 1
+        progress.target_tokens += record.target_tokens
+        progress.seconds += record.seconds
+        if progress.step_in_epoch == steps_in_epoch:
+            progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+        if progress.epoch == self.data.epochs:
+            progress.stopped = "epochs"
+        elif settings.max_steps is not None and progress.step >= settings.max_steps:
+            progress.stopped = "max_steps"
+        elif settings.max_seconds is not None and progress.seconds >= settings.max_seconds:
+            progress.stopped = "time"
+
+    def _evaluation_due(self, progress: Progress) -> bool:
+        if self.hooks.evaluate is None:
+            return False
+        every = self.settings.evaluate_every
+        due = progress.step_in_epoch == 0 if every == "epoch" else progress.step % every == 0
+        return due or progress.stopped is not None
+
+    def _evaluate(self, progress: Progress) -> None:
+        loss = self.hooks.evaluate()
+        best = progress.best_loss is None or loss < progress.best_loss
+        if best:
+            progress.best_loss, progress.best_step, progress.since_best = loss, progress.step, 0
+        else:
+            progress.since_best += 1
+        if progress.stopped is None and 0 < self.settings.patience <= progress.since_best:
+            progress.stopped = "early_stopping"
+        self.hooks.evaluated(progress, loss, best)
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """63 bits that depend on both: neighbouring seeds must not share a run's masks."""
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _non_finite(error: NonFiniteError, progress: Progress) -> str:
+    names = ", ".join(error.names[:NAMED_EXAMPLES])
+    more = len(error.names) - NAMED_EXAMPLES
+    return (
+        f"the {error.quantity} is not a finite number in step {progress.step + 1}, so the run"
+        f" stopped before it and the state after step {progress.step} was kept; the examples:"
+        f" {names}{f' and {more} more' if more > 0 else ''}. A lower learning rate, or fp32 in"
+        " place of bf16, often helps; check these examples too"
+    )

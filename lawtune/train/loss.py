@@ -4,6 +4,7 @@
 methods (`lawtune.train.loop.Engine`).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class LossEngine:
         try:
             for batch in micro_batches:
                 value = self._loss_sum(batch, divisor=total)
-                if not value == value or value == float("inf"):
+                if not math.isfinite(value):
                     raise NonFiniteError("loss", [window.name for window in batch])
                 loss_sum += value
         finally:

@@ -1,0 +1,136 @@
+"""Checkpoints of a training run: `checkpoint-<step>/` folders that are whole or not there.
+
+A folder holds the parameters that train and the optimiser's tensors as safetensors, everything
+else as JSON, and a manifest with the hash of every file, written last. The folder gets its name
+only when all of it is on disk.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lawtune.errors import UserError
+from lawtune.files import atomic_path, read_json, sha256, write_json
+
+PARAMETERS_FILE = "parameters.safetensors"
+BEST_FILE = "best.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "state.json"
+MANIFEST_FILE = "manifest.json"
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on, on the CPU.
+
+    `parameters` and `best` (those of the best evaluation, if kept) map a parameter's name to its
+    value; `optimizer` is what `Optimizer.state_dict()` returns; `state` is plain JSON data.
+    """
+
+    parameters: Mapping[str, torch.Tensor]
+    optimizer: Mapping[str, Any]
+    state: Mapping[str, Any]
+    best: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write `out/checkpoint-<step>/`, then remove all but the `keep` newest (at least one)."""
+    target = out / f"checkpoint-{step}"
+    optimizer_tensors, optimizer_rest = _split_optimizer(checkpoint.optimizer)
+    with atomic_path(target) as folder:
+        folder.mkdir()
+        save_file(_plain(checkpoint.parameters), folder / PARAMETERS_FILE)
+        save_file(_plain(optimizer_tensors), folder / OPTIMIZER_FILE)
+        if checkpoint.best:
+            save_file(_plain(checkpoint.best), folder / BEST_FILE)
+        write_json(folder / STATE_FILE, {"state": checkpoint.state, "optimizer": optimizer_rest})
+        hashes = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        write_json(folder / MANIFEST_FILE, {"files": hashes})
+    for old in _folders(out)[max(keep, 1) :]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def newest_valid(out: Path) -> Path | None:
+    """The checkpoint of the highest step whose files all match their hashes, or None."""
+    return next((folder for folder in _folders(out) if _is_valid(folder)), None)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint that `newest_valid` found."""
+    saved = read_json(folder / STATE_FILE)
+    best = folder / BEST_FILE
+    return Checkpoint(
+        parameters=load_file(folder / PARAMETERS_FILE),
+        optimizer=_join_optimizer(load_file(folder / OPTIMIZER_FILE), saved["optimizer"]),
+        state=saved["state"],
+        best=load_file(best) if best.is_file() else {},
+    )
+
+
+def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that train, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def assign(model: torch.nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Copy saved values into the parameters that train.
+
+    Raises:
+        UserError: names or shapes differ: the values are another configuration's.
+    """
+    parameters = trainable(model)
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    if shapes != {name: tuple(value.shape) for name, value in values.items()}:
+        raise UserError("the checkpoint holds other parameters than this configuration trains")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])
+
+
+def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _split_optimizer(
+    state_dict: Mapping[str, Any],
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors by "<parameter>/<name>", and the rest, which is JSON."""
+    tensors, rest = {}, {}
+    for index, values in state_dict["state"].items():
+        for name, value in values.items():
+            (tensors if torch.is_tensor(value) else rest)[f"{index}/{name}"] = value
+    return tensors, {"values": rest, "param_groups": state_dict["param_groups"]}
+
+
+def _join_optimizer(tensors: Mapping[str, torch.Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **rest["values"]}.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    return {"state": state, "param_groups": rest["param_groups"]}
+
+
+def _folders(out: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    found = [(_NAME.fullmatch(path.name), path) for path in out.glob("checkpoint-*")]
+    numbered = [(int(match[1]), path) for match, path in found if match and path.is_dir()]
+    return [path for _, path in sorted(numbered, reverse=True)]
+
+
+def _is_valid(folder: Path) -> bool:
+    try:
+        hashes = read_json(folder / MANIFEST_FILE)["files"]
+        return {PARAMETERS_FILE, OPTIMIZER_FILE, STATE_FILE} <= set(hashes) and all(
+            sha256(folder / name) == value for name, value in hashes.items()
+        )
+    except (UserError, OSError, KeyError, TypeError):
+        return False
