@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, read_json, sha256, write_json
+from lawtune.files import atomic_path, read_json, write_json
+from lawtune.model.manifest import verify_manifest, write_manifest
 
 PARAMETERS_FILE = "parameters.safetensors"
 BEST_FILE = "best.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
-MANIFEST_FILE = "manifest.json"
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 
@@ -52,8 +52,7 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
         if checkpoint.best:
             save_file(_plain(checkpoint.best), folder / BEST_FILE)
         write_json(folder / STATE_FILE, {"state": checkpoint.state, "optimizer": optimizer_rest})
-        hashes = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-        write_json(folder / MANIFEST_FILE, {"files": hashes})
+        write_manifest(folder)
     for old in _folders(out)[max(keep, 1) :]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -61,7 +60,7 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
 
 def newest_valid(out: Path) -> Path | None:
     """The checkpoint of the highest step whose files all match their hashes, or None."""
-    return next((folder for folder in _folders(out) if _is_valid(folder)), None)
+    return next((folder for folder in _folders(out) if not verify_manifest(folder)), None)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -124,13 +123,3 @@ def _folders(out: Path) -> list[Path]:
     found = [(_NAME.fullmatch(path.name), path) for path in out.glob("checkpoint-*")]
     numbered = [(int(match[1]), path) for match, path in found if match and path.is_dir()]
     return [path for _, path in sorted(numbered, reverse=True)]
-
-
-def _is_valid(folder: Path) -> bool:
-    try:
-        hashes = read_json(folder / MANIFEST_FILE)["files"]
-        return {PARAMETERS_FILE, OPTIMIZER_FILE, STATE_FILE} <= set(hashes) and all(
-            sha256(folder / name) == value for name, value in hashes.items()
-        )
-    except (UserError, OSError, KeyError, TypeError):
-        return False

@@ -136,8 +136,10 @@ class Loop:
             UserError: a loss or gradient is not finite. The step is not taken, a checkpoint of
                 the state before it is written, and the message names the examples.
         """
+        epoch, steps = -1, []
         while progress.stopped is None:
-            steps = self.data.order(progress.epoch)
+            if epoch != progress.epoch:
+                epoch, steps = progress.epoch, self.data.order(progress.epoch)
             step = steps[progress.step_in_epoch]
             micro_batches = [[self.data.windows[index] for index in batch] for batch in step]
             try:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lawtune.data.encode import Window
-from lawtune.errors import UserError
+from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, collate, cut_by_tokens
 
 Precision = Literal["fp32", "bf16"]
@@ -133,18 +133,6 @@ class LossEngine:
     def _set_dropout(self, on: bool) -> None:
         for module in self._adapter_dropouts:
             module.train(on)
-
-
-def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device that `train.device` names; `auto` is CUDA where there is one.
-
-    Raises:
-        UserError: CUDA is asked for and not there.
-    """
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise UserError("train.device is cuda, but PyTorch finds no CUDA device here")
-    return torch.device("cuda" if available and device != "cpu" else "cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:

@@ -1,4 +1,4 @@
-"""The loop against a hand-written PEFT + AdamW step, and a resumed run against one never stopped."""
+"""The loop against a hand-written PEFT + AdamW step; a resumed run against one never stopped."""
 
 import math
 from dataclasses import replace
