@@ -1,0 +1,137 @@
+"""The LoRA adapter: which modules it goes on, and how many parameters that makes.
+
+PEFT holds the adapter, so that what lawtune trains is a plain PEFT adapter to everyone else.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lawtune.config import LoraConfig
+from lawtune.errors import UserError
+
+ALL_LINEAR = "all-linear"
+
+HANDLED_WARNINGS = (
+    "fan_in_fan_out is set",
+    "Model has `tie_word_embeddings=True`",
+    "Model with `tie_word_embeddings=True`",
+    "Input and output embeddings are no longer tied",
+    "`is_gradient_checkpointing` is deprecated",
+)
+"""PEFT's warnings that say nothing to a user of lawtune: about tied embeddings and transposed
+weights, which lawtune deals with itself, and about what PEFT calls in transformers."""
+
+
+def attach_lora(model: Any, config: LoraConfig) -> Any:
+    """Put a fresh adapter on `model` (changed in place) and return the PeftModel.
+
+    Only the adapter is trainable, and it is float32 whatever the model's own type. A tied `lm_head`
+    stays tied to the embedding: untying copies the matrix, which is for merging only.
+
+    Raises:
+        UserError: a target is not a linear layer of this model (those it has are listed), or a
+            layer number is too high.
+    """
+    import peft
+    from transformers.pytorch_utils import Conv1D
+
+    modules = target_names(model, config)
+    transposed = {isinstance(model.get_submodule(name), Conv1D) for name in modules}
+    targets = config.target_modules
+    if config.layers_to_transform is not None:
+        # Full names: PEFT's own filter by layer would silently drop a target that lies in no
+        # numbered layer, such as `lm_head`, and refuses `all-linear`.
+        targets = tuple(modules)
+    elif targets != ALL_LINEAR and isinstance(targets, str):
+        # PEFT would read a bare text as a regular expression.
+        targets = (targets,)
+    peft_config = peft.LoraConfig(
+        task_type=peft.TaskType.CAUSAL_LM,
+        r=config.r,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=targets if targets == ALL_LINEAR else list(targets),
+        # GPT-2's Conv1D keeps its weight transposed. Where Conv1D and Linear are both targeted,
+        # PEFT settles it module by module.
+        fan_in_fan_out=transposed == {True},
+    )
+    with quiet_peft():
+        adapted = peft.get_peft_model(model, peft_config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+    return adapted
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """(trainable, total) parameters; a matrix that two layers share counts once."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trainable in sizes if trainable), sum(n for n, _ in sizes)
+
+
+def target_names(model: Any, config: LoraConfig) -> list[str]:
+    """The full names of the modules that the adapter goes on, in the model's order.
+
+    Raises:
+        UserError: see `attach_lora`.
+    """
+    names = _linear_names(model)
+    targets = config.target_modules
+    targets = (targets,) if isinstance(targets, str) else targets
+    if targets == (ALL_LINEAR,):
+        head = model.get_output_embeddings()
+        chosen = {name for name in names if model.get_submodule(name) is not head}
+    else:
+        chosen = {name for target in targets for name in _matching(names, target)}
+    if not chosen:
+        raise UserError(f"lora.target_modules is empty; {_advice(names)}")
+    if config.layers_to_transform is not None:
+        chosen = _keep_layers(chosen, config.layers_to_transform)
+    return [name for name in names if name in chosen]
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """A context without `HANDLED_WARNINGS`."""
+    with warnings.catch_warnings():
+        for beginning in HANDLED_WARNINGS:
+            warnings.filterwarnings("ignore", message=re.escape(beginning))
+        yield
+
+
+def _linear_names(model: Any) -> list[str]:
+    from transformers.pytorch_utils import Conv1D
+
+    return [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D))]
+
+
+def _matching(names: list[str], target: str) -> list[str]:
+    matched = [name for name in names if name == target or name.endswith(f".{target}")]
+    if not matched:
+        raise UserError(
+            f"lora.target_modules: this model has no linear layer {target!r}; {_advice(names)}"
+        )
+    return matched
+
+
+def _advice(names: list[str]) -> str:
+    leaves = dict.fromkeys(name.rpartition(".")[2] for name in names)
+    return f"it has {', '.join(leaves)} (or {ALL_LINEAR} for every one but the vocabulary's)"
+
+
+def _keep_layers(names: set[str], layers: tuple[int, ...]) -> set[str]:
+    """Those of `names` in the given layers; a name outside any numbered layer stays."""
+    numbers = {name: re.search(r"\.(\d+)\.", name) for name in names}
+    there = {int(match[1]) for match in numbers.values() if match}
+    unknown = sorted(set(layers) - there)
+    if unknown:
+        raise UserError(
+            f"lora.layers_to_transform: no layer {unknown[0]} among the targets; they lie in layers"
+            f" {min(there, default='-')} to {max(there, default='-')}"
+        )
+    return {name for name, match in numbers.items() if not match or int(match[1]) in layers}

@@ -1,0 +1,49 @@
+"""The manifest of a model folder: the hash of each file, written last, so that a folder that was
+only half written, or changed afterwards, shows itself."""
+
+from pathlib import Path
+
+from lawtune.errors import UserError
+from lawtune.files import read_json, sha256, write_json
+
+MANIFEST_FILE = "manifest.json"
+
+
+def write_manifest(folder: Path) -> None:
+    """Write `manifest.json`: the SHA-256 of every file at the folder's top (checkpoints, which
+    come and go, lie in folders below it). Call it after everything else is written."""
+    hashes = {path.name: sha256(path) for path in _files(folder)}
+    write_json(folder / MANIFEST_FILE, {"files": hashes})
+
+
+def verify_manifest(folder: Path) -> list[str]:
+    """What is wrong with the folder, one line each; empty if every file is as it was written.
+
+    Files that the manifest does not know are no problem: users may add notes.
+    """
+    try:
+        hashes = read_json(folder / MANIFEST_FILE)["files"]
+        items = sorted(hashes.items())
+    except UserError as error:
+        return [str(error)]
+    except (KeyError, TypeError, AttributeError):
+        return [f"{folder / MANIFEST_FILE}: no list of files in it"]
+    problems = []
+    for name, expected in items:
+        path = folder / name
+        # A manifest is data from elsewhere: it must not make us read outside the folder.
+        if Path(name).name != name:
+            problems.append(f"{name}: not a file name")
+        elif not path.is_file():
+            problems.append(f"{name}: missing")
+        elif sha256(path) != expected:
+            problems.append(f"{name}: changed since it was written")
+    return problems
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name != MANIFEST_FILE and not path.name.startswith(".")
+    )
