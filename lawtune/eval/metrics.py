@@ -67,7 +67,7 @@ def per_record(values: Sequence[float]) -> Statistics:
 
 
 def chrf_statistics(predictions: Sequence[str], references: Sequence[str]) -> Statistics:
-    """Per record and order 1…6: n-grams of the prediction, of the reference, and shared; [n, 18]."""
+    """Per record and order 1…6: n-grams of the prediction, of the reference, shared; [n, 18]."""
     return _sacrebleu_statistics(_chrf(), predictions, references, 3 * CHRF_ORDER)
 
 

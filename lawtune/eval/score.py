@@ -1,0 +1,324 @@
+"""`lawtune evaluate`: a model against the gold answers, beside the base it was tuned from."""
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import numpy as np
+
+from lawtune import __version__
+from lawtune.config import EvaluateConfig, to_dict
+from lawtune.errors import UserError
+from lawtune.eval.choice import ChoiceSet, gold_wins, overlap_wins, resolve_choices
+from lawtune.eval.metrics import (
+    METRICS,
+    Statistics,
+    bleu_statistics,
+    chrf_statistics,
+    clean,
+    length_statistics,
+    per_record,
+    rouge_l_statistics,
+    utf8_bytes,
+)
+from lawtune.eval.sample import sample_indices, spread, type_of
+from lawtune.eval.stats import Bootstrap
+from lawtune.eval.table import Observed, tabulate
+from lawtune.records import QAPair, fingerprint
+
+SAMPLES = 10
+"""Answers shown in full in the report."""
+
+LIKELIHOOD_CHUNK = 64
+"""Likelihoods asked for at a time, so that progress is seen."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total); stages are named like "likelihood" and "base generation"."""
+
+Request = tuple[str, str]
+"""(prompt, answer)"""
+
+
+class Generation(Protocol):
+    """One generated answer: its text, its tokens, and whether the model ended it itself."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+class Model(Protocol):
+    """What an evaluation asks of a model; `LegalModel` has it."""
+
+    name: str
+    has_adapter: bool
+
+    def render(self, question: str, type: str | None, context: str | None) -> str:
+        """The prompt's text."""
+
+    def log_likelihoods(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """Σ log p over each answer's tokens, in nats, EOS left out."""
+
+    def generate(
+        self, prompts: Sequence[str], max_new_tokens: int, batch_size: int
+    ) -> Sequence[Generation]:
+        """One answer a prompt, in order."""
+
+    def base_only(self) -> AbstractContextManager[Any]:
+        """While it lasts, the adapter is off."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures, answers and what made them; the shape of `evaluation_report.json` but for
+    `predictions`, which are the lines of `predictions.jsonl`."""
+
+    n: int
+    signature: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    by_question_type: Mapping[str, Mapping[str, Any]]
+    samples: Sequence[Mapping[str, Any]]
+    run: Mapping[str, Any]
+    predictions: Sequence[Mapping[str, Any]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        names = ("n", "signature", "metrics", "by_question_type", "samples", "run")
+        return {name: getattr(self, name) for name in names}
+
+
+def evaluate(
+    model: Model,
+    pairs: Sequence[QAPair],
+    config: EvaluateConfig,
+    progress: Progress | None = None,
+    pool: Sequence[QAPair] | None = None,
+) -> Evaluation:
+    """Score `model` on `pairs`, and its base too if it has an adapter.
+
+    Args:
+        pool: the records among which distractors are looked up, by id; `pairs` if None.
+
+    Raises:
+        UserError: `pairs` is empty.
+    """
+    if not pairs:
+        raise UserError("nothing to evaluate: the data holds no record")
+    started = time.monotonic()
+    report_progress = progress or (lambda stage, done, total: None)
+    # Cleaned once, here: a file in NFD or with CRLF scores as its NFC twin everywhere below.
+    pairs = [_cleaned(pair) for pair in pairs]
+    pool = [_cleaned(pair) for pair in pool] if pool is not None else pairs
+    chosen = resolve_choices(pairs, pool, config.seed)
+    asked = sample_indices(pairs, config.generate, config.seed)
+    plan = _Plan(pairs, chosen, asked, config)
+
+    tuned = _ask(model, plan, report_progress, prefix="")
+    base = None
+    if model.has_adapter:
+        with model.base_only():
+            base = _ask(model, plan, report_progress, prefix="base ")
+    observed = _observe(plan, tuned, base)
+    tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
+    answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
+    shown = spread([pairs[i] for i in asked], SAMPLES)
+    run = _describe_run(model, pairs, config) | {
+        "generated": len(asked),
+        "accuracy_excluded": list(chosen.excluded),
+        "distractors_rechosen": len(chosen.rechosen),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    return Evaluation(
+        n=len(pairs),
+        signature=sign(observed, pairs, config),
+        metrics=tables[None],
+        by_question_type={
+            kind: {"n": sum(type_of(pair) == kind for pair in pairs), "metrics": table}
+            for kind, table in tables.items()
+            if kind is not None
+        },
+        samples=[_sample(pairs[asked[place]], answers[place]) for place in shown],
+        run=run,
+        predictions=answers,
+    )
+
+
+def sign(names: Iterable[str], pairs: Sequence[QAPair], config: EvaluateConfig) -> str:
+    """What must be equal for two reports to be compared: data, settings and each metric's own
+    signature."""
+    data = fingerprint(*(text for pair in pairs for text in (pair.question, pair.answer)))
+    generate = "all" if config.generate is None else config.generate
+    head = (
+        f"lawtune:{__version__}|data:{data}|seed:{config.seed}|generate:{generate}"
+        f"|max_new_tokens:{config.max_new_tokens}|bootstrap:{config.bootstrap} by group, percentile"
+    )
+    return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of a model and of its base alike. `asked` are the records to answer in full."""
+
+    pairs: Sequence[QAPair]
+    chosen: ChoiceSet
+    asked: Sequence[int]
+    config: EvaluateConfig
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What one model said: a log-likelihood a request, and an answer a sampled question."""
+
+    likelihood: Mapping[Request, float]
+    answers: Sequence[str]
+    prompts: Sequence[str]
+    empty_prompts: Mapping[str, str]
+
+
+def _ask(model: Model, plan: _Plan, progress: Progress, prefix: str) -> _Outputs:
+    pairs = plan.pairs
+    prompts = [model.render(pair.question, pair.type, pair.context) for pair in pairs]
+    # Without a question there is nothing for a context to bear on: it is left out too.
+    empty = {type_of(pair): model.render("", pair.type, None) for pair in pairs}
+    wanted = dict.fromkeys(
+        (prompt, pair.answer) for prompt, pair in zip(prompts, pairs, strict=True)
+    )
+    for index, choices in plan.chosen.choices.items():
+        for choice in choices:
+            wanted[prompts[index], choice] = None
+            wanted[empty[type_of(pairs[index])], choice] = None
+    likelihood = _log_likelihoods(
+        model, list(wanted), lambda done: progress(f"{prefix}likelihood", done, len(wanted))
+    )
+    answers = _generate(
+        model,
+        [prompts[index] for index in plan.asked],
+        plan.config,
+        lambda done: progress(f"{prefix}generation", done, len(plan.asked)),
+    )
+    return _Outputs(likelihood, answers, prompts, empty)
+
+
+def _log_likelihoods(
+    model: Model, requests: Sequence[Request], progress: Callable[[int], None]
+) -> dict[Request, float]:
+    # Longest first: chunks of like length waste least on padding, and a shortage of memory shows
+    # at once.
+    ordered = sorted(requests, key=lambda request: -len(request[0]) - len(request[1]))
+    found: dict[Request, float] = {}
+    for start in range(0, len(ordered), LIKELIHOOD_CHUNK):
+        chunk = ordered[start : start + LIKELIHOOD_CHUNK]
+        values = model.log_likelihoods([r[0] for r in chunk], [r[1] for r in chunk])
+        found |= zip(chunk, values, strict=True)
+        progress(len(found))
+    return found
+
+
+def _generate(
+    model: Model, prompts: Sequence[str], config: EvaluateConfig, progress: Callable[[int], None]
+) -> list[str]:
+    answers = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
+    for start in range(0, len(order), config.batch_size):
+        places = order[start : start + config.batch_size]
+        batch = [prompts[place] for place in places]
+        made = model.generate(batch, config.max_new_tokens, config.batch_size)
+        for place, generation in zip(places, made, strict=True):
+            answers[place] = generation.text
+        progress(start + len(places))
+    return answers
+
+
+def _observe(plan: _Plan, tuned: _Outputs, base: _Outputs | None) -> dict[str, Observed]:
+    pairs, chosen, asked = plan.pairs, plan.chosen, plan.asked
+    everyone, choosers = list(range(len(pairs))), list(chosen.choices)
+    baselines = {
+        "chance": [1 / len(chosen.choices[i]) for i in choosers],
+        "word_overlap_baseline": [
+            float(overlap_wins(pairs[i].question, chosen.choices[i])) for i in choosers
+        ],
+    }
+    gold = [pairs[i].answer for i in asked]
+
+    def both(compute: Callable[[_Outputs], Statistics]) -> tuple[Statistics, Statistics | None]:
+        return compute(tuned), compute(base) if base else None
+
+    return {
+        "bits_per_byte": Observed(everyone, *both(lambda out: _bits(pairs, out))),
+        "accuracy": Observed(choosers, *both(lambda out: _right(plan, out, _gain)), baselines),
+        "accuracy_raw": Observed(choosers, *both(lambda out: _right(plan, out, _raw))),
+        "chrf": Observed(asked, *both(lambda out: chrf_statistics(out.answers, gold))),
+        "bleu": Observed(asked, *both(lambda out: bleu_statistics(out.answers, gold))),
+        "rougeL": Observed(asked, *both(lambda out: rouge_l_statistics(out.answers, gold))),
+        "response_length": Observed(asked, *both(lambda out: length_statistics(out.answers))),
+    }
+
+
+def _bits(pairs: Sequence[QAPair], out: _Outputs) -> Statistics:
+    nats = [
+        out.likelihood[prompt, pair.answer] for prompt, pair in zip(out.prompts, pairs, strict=True)
+    ]
+    sizes = [utf8_bytes(pair.answer) for pair in pairs]
+    return np.column_stack([-np.asarray(nats, dtype=np.float64) / math.log(2), sizes])
+
+
+def _right(
+    plan: _Plan, out: _Outputs, value: Callable[[_Outputs, str, str, str], float]
+) -> Statistics:
+    return per_record(
+        [
+            gold_wins(
+                [value(out, out.prompts[i], choice, type_of(plan.pairs[i])) for choice in choices]
+            )
+            for i, choices in plan.chosen.choices.items()
+        ]
+    )
+
+
+def _gain(out: _Outputs, prompt: str, choice: str, kind: str) -> float:
+    return out.likelihood[prompt, choice] - out.likelihood[out.empty_prompts[kind], choice]
+
+
+def _raw(out: _Outputs, prompt: str, choice: str, kind: str) -> float:
+    return out.likelihood[prompt, choice] / max(utf8_bytes(choice), 1)
+
+
+def _answers(pair: QAPair, tuned: _Outputs, base: _Outputs | None, place: int) -> dict[str, str]:
+    row = {"id": pair.id, "prediction": tuned.answers[place]}
+    return row | ({"base_prediction": base.answers[place]} if base else {})
+
+
+def _sample(pair: QAPair, answers: Mapping[str, str]) -> dict[str, Any]:
+    known = {"id": pair.id, "type": pair.type, "question": pair.question, "gold": pair.answer}
+    return known | {
+        "prediction": answers["prediction"],
+        "base_prediction": answers.get("base_prediction"),
+    }
+
+
+def _describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) -> dict[str, Any]:
+    versions = {"lawtune": __version__, "python": platform.python_version()}
+    for package in ("torch", "transformers", "peft", "sacrebleu", "kiwipiepy", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "model": model.name,
+        "compared_with_base": model.has_adapter,
+        "config": to_dict(config),
+        "groups": len({pair.group or f"\x00{index}" for index, pair in enumerate(pairs)}),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions,
+    }
+
+
+def _cleaned(pair: QAPair) -> QAPair:
+    context = clean(pair.context) if pair.context else None
+    return replace(pair, question=clean(pair.question), answer=clean(pair.answer), context=context)

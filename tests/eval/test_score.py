@@ -1,0 +1,333 @@
+import json
+import math
+import sys
+import unicodedata
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import pytest
+
+from lawtune.config import EvaluateConfig
+from lawtune.errors import UserError
+from lawtune.eval.sample import sample_indices, spread
+from lawtune.eval.score import evaluate
+from lawtune.records import QAPair
+
+CONFIG = EvaluateConfig(bootstrap=200, batch_size=2)
+
+
+@dataclass(frozen=True)
+class Said:
+    text: str
+    tokens: int = 1
+    stopped: bool = True
+
+
+class FakeModel:
+    """Likelihoods and answers from functions: (prompt, answer) → nats, prompt → text."""
+
+    name = "fake"
+
+    def __init__(self, likelihood, answer=lambda prompt: "", base=None):
+        self.likelihood, self.answer, self.base = likelihood, answer, base
+        self.has_adapter = base is not None
+        self.asked = []
+
+    def render(self, question, type, context):
+        return f"{type}|{context}|{question}|"
+
+    def log_likelihoods(self, prompts, answers):
+        self.asked += zip(prompts, answers, strict=True)
+        return [self.likelihood(p, a) for p, a in zip(prompts, answers, strict=True)]
+
+    def generate(self, prompts, max_new_tokens, batch_size):
+        assert len(prompts) <= batch_size
+        return [Said(self.answer(prompt)) for prompt in prompts]
+
+    @contextmanager
+    def base_only(self):
+        tuned = self.likelihood, self.answer
+        self.likelihood, self.answer = self.base
+        try:
+            yield
+        finally:
+            self.likelihood, self.answer = tuned
+
+
+def question_of(prompt):
+    return prompt.split("|")[2]
+
+
+def make_pairs(count=5, **changes):
+    """Answers 답0…답4, each record with the other four as its distractors."""
+    names = [f"r{i}" for i in range(count)]
+    return [
+        QAPair(
+            question=f"물음{i}",
+            answer=f"답{i}",
+            id=names[i],
+            type="law_explanation",
+            group=f"g{i}",
+            distractors=tuple(name for name in names if name != names[i])[:4],
+            **changes,
+        )
+        for i in range(count)
+    ]
+
+
+def knows_all(prompt, answer):
+    return -1.0 if question_of(prompt) == answer.replace("답", "물음") else -2.0
+
+
+def forbid_choosing(monkeypatch, chosen=None):
+    """Stands in for the module that chooses distractors, which has tests of its own."""
+    module = ModuleType("lawtune.data.distractors")
+    calls = []
+
+    def choose_distractors(pairs, seed):
+        calls.append((len(pairs), seed))
+        return [replace(pair, distractors=(chosen or {}).get(pair.id, ())) for pair in pairs]
+
+    module.choose_distractors = choose_distractors
+    monkeypatch.setitem(sys.modules, "lawtune.data.distractors", module)
+    return calls
+
+
+def test_bits_per_byte_by_hand():
+    pairs = make_pairs()
+    metrics = evaluate(FakeModel(lambda p, a: -4 * math.log(2)), pairs, CONFIG).metrics
+    # 답0 is four bytes: four bits each.
+    assert metrics["bits_per_byte"]["value"] == pytest.approx(1.0)
+    assert metrics["bits_per_byte"]["n"] == 5
+
+
+def test_bits_per_byte_is_a_ratio_of_sums():
+    pairs = [
+        replace(pair, answer=text) for pair, text in zip(make_pairs(2), ["a", "abc"], strict=True)
+    ]
+    pairs = [replace(pair, distractors=("r0", "r1")) for pair in pairs]
+    nats = {"a": -math.log(2), "abc": -5 * math.log(2)}
+    metrics = evaluate(FakeModel(lambda p, a: nats[a]), pairs, CONFIG).metrics
+    assert metrics["bits_per_byte"]["value"] == pytest.approx(6 / 4)
+
+
+def test_a_model_that_knows_every_answer_is_right_every_time():
+    accuracy = evaluate(FakeModel(knows_all), make_pairs(), CONFIG).metrics["accuracy"]
+    assert (accuracy["value"], accuracy["n"]) == (1.0, 5)
+    assert accuracy["chance"] == pytest.approx(0.2)
+    assert accuracy["ci95"] == [1.0, 1.0]
+
+
+def test_a_tie_with_the_gold_is_wrong():
+    metrics = evaluate(FakeModel(lambda p, a: -3.0), make_pairs(), CONFIG).metrics
+    assert metrics["accuracy"]["value"] == 0.0
+    assert metrics["accuracy_raw"]["value"] == 0.0
+
+
+def test_accuracy_is_the_gain_over_the_empty_question_and_raw_is_not():
+    # 답0 is likely whatever is asked, so it wins by likelihood alone; each question raises its
+    # own answer by one nat, which the difference sees.
+    def generic(prompt, answer):
+        raised = question_of(prompt) == answer.replace("답", "물음")
+        return (-1.0 if answer == "답0" else -9.0) + raised
+
+    metrics = evaluate(FakeModel(generic), make_pairs(), CONFIG).metrics
+    assert metrics["accuracy"]["value"] == 1.0
+    assert metrics["accuracy_raw"]["value"] == pytest.approx(1 / 5)
+
+
+def test_raw_accuracy_divides_by_bytes():
+    # 가나다라 costs more in all than 가 but less a byte.
+    pairs = [replace(pair, distractors=("r1",)) for pair in make_pairs(2)]
+    pairs = [replace(pairs[0], answer="가나다라"), replace(pairs[1], answer="가")]
+    pairs[1] = replace(pairs[1], distractors=("r0",))
+    nats = {"가나다라": -6.0, "가": -3.0}
+    metrics = evaluate(FakeModel(lambda p, a: nats[a]), pairs, CONFIG).metrics
+    assert metrics["accuracy_raw"]["value"] == 0.5
+    assert metrics["accuracy"]["chance"] == 0.5
+
+
+def test_each_likelihood_is_asked_once_and_the_empty_prompt_has_no_context():
+    model = FakeModel(knows_all)
+    evaluate(model, make_pairs(context="참고"), CONFIG)
+    assert len(model.asked) == len(set(model.asked))
+    # 5 questions × 5 choices, gold ones shared with bits_per_byte, and 5 answers unasked.
+    assert len(model.asked) == 25 + 5
+    empty = [prompt for prompt, _ in model.asked if not question_of(prompt)]
+    assert set(empty) == {"law_explanation|None||"}
+    assert len(empty) == 5
+
+
+def test_word_overlap_baseline_by_hand():
+    answers = ["손해 배상", "임대 계약", "근로 시간", "저작 물건", "도로 교통"]
+    questions = ["손해 배상은?", "임대 계약은?", "무엇인가?", "근로 시간은?", "도로 교통은?"]
+    pairs = [
+        replace(pair, question=question, answer=answer)
+        for pair, question, answer in zip(make_pairs(), questions, answers, strict=True)
+    ]
+    accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
+    # The third shares nothing with any (a tie), the fourth shares most with a wrong one.
+    assert accuracy["word_overlap_baseline"] == pytest.approx(3 / 5)
+
+
+def test_distractors_are_looked_up_in_the_pool():
+    pool = make_pairs()
+    report = evaluate(FakeModel(knows_all), pool[:2], CONFIG, pool=pool)
+    assert report.metrics["accuracy"]["n"] == 2
+    assert report.run["distractors_rechosen"] == 0
+
+
+def test_records_without_distractors_get_them_chosen_or_are_counted_out(monkeypatch):
+    calls = forbid_choosing(monkeypatch, chosen={"r1": ("r0", "r2", "r3", "r4")})
+    pairs = make_pairs()
+    pairs[1] = replace(pairs[1], distractors=())
+    pairs[2] = replace(pairs[2], distractors=())
+    # A stored distractor that the file no longer holds counts as none.
+    pairs[3] = replace(pairs[3], distractors=("r0", "r1", "r2", "gone"))
+    report = evaluate(FakeModel(knows_all), pairs, CONFIG)
+    assert calls == [(5, CONFIG.seed)]
+    assert report.run["distractors_rechosen"] == 1
+    assert report.run["accuracy_excluded"] == ["r2", "r3"]
+    assert report.metrics["accuracy"]["n"] == 3
+    assert report.metrics["bits_per_byte"]["n"] == 5
+
+
+def test_a_file_without_choices_has_no_accuracy(monkeypatch):
+    forbid_choosing(monkeypatch)
+    pairs = [replace(pair, distractors=()) for pair in make_pairs()]
+    accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
+    assert accuracy["n"] == 0
+    assert {key for key, value in accuracy.items() if value is not None} == {"n"}
+
+
+def test_base_and_delta_are_paired():
+    base = (lambda p, a: -8 * math.log(2), lambda p: "")
+    model = FakeModel(lambda p, a: -4 * math.log(2), lambda p: "답0", base)
+    report = evaluate(model, make_pairs(), CONFIG)
+    bits = report.metrics["bits_per_byte"]
+    assert (bits["value"], bits["base"]) == (pytest.approx(1), pytest.approx(2))
+    assert bits["delta"] == pytest.approx(-1)
+    assert bits["delta_ci95"] == [pytest.approx(-1)] * 2
+    assert report.metrics["response_length"]["delta"] == 2
+    assert report.predictions[0] == {"id": "r0", "prediction": "답0", "base_prediction": ""}
+
+
+def test_without_an_adapter_there_is_no_base():
+    report = evaluate(FakeModel(knows_all), make_pairs(), CONFIG)
+    for figures in report.metrics.values():
+        assert (figures["base"], figures["delta"], figures["delta_ci95"]) == (None,) * 3
+    assert report.predictions[0] == {"id": "r0", "prediction": ""}
+    assert report.samples[0]["base_prediction"] is None
+
+
+def test_echoing_the_gold_scores_the_maximum():
+    pairs = [replace(pair, answer=f"{pair.question}에 대한 책임") for pair in make_pairs()]
+    model = FakeModel(knows_all, lambda prompt: f"{question_of(prompt)}에 대한 책임")
+    metrics = evaluate(model, pairs, CONFIG).metrics
+    assert metrics["chrf"]["value"] == pytest.approx(100)
+    assert metrics["bleu"]["value"] == pytest.approx(100)
+    assert metrics["rougeL"]["value"] == pytest.approx(1)
+
+
+def test_answers_come_back_in_order_and_only_for_the_sample():
+    pairs = [replace(pair, question="가" * i) for i, pair in enumerate(make_pairs(), start=1)]
+    model = FakeModel(knows_all, lambda prompt: str(len(question_of(prompt))))
+    config = replace(CONFIG, generate=3)
+    report = evaluate(model, pairs, config)
+    assert [row["prediction"] for row in report.predictions] == [
+        str(int(row["id"][1:]) + 1) for row in report.predictions
+    ]
+    assert report.metrics["chrf"]["n"] == 3
+    assert report.metrics["bits_per_byte"]["n"] == 5
+    again = evaluate(model, pairs[::-1], config, pool=pairs)
+    assert {row["id"] for row in again.predictions} == {row["id"] for row in report.predictions}
+
+
+def test_by_question_type_and_untyped():
+    pairs = make_pairs()
+    pairs[0] = replace(pairs[0], type=None)
+    report = evaluate(FakeModel(knows_all), pairs, CONFIG)
+    assert {kind: part["n"] for kind, part in report.by_question_type.items()} == {
+        "law_explanation": 4,
+        "general": 1,
+    }
+    alone = report.by_question_type["general"]["metrics"]["bits_per_byte"]
+    assert alone["value"] is not None
+    assert alone["ci95"] is None
+
+
+def test_nfd_and_crlf_data_score_as_their_nfc_twin():
+    def model():
+        return FakeModel(lambda p, a: -float(len(a)), lambda p: "답")
+
+    pairs = [replace(pair, answer=f"{pair.answer}\n이다") for pair in make_pairs()]
+    twins = [
+        replace(
+            pair,
+            question=unicodedata.normalize("NFD", pair.question),
+            answer=unicodedata.normalize("NFD", pair.answer).replace("\n", "\r\n"),
+        )
+        for pair in pairs
+    ]
+    first, second = evaluate(model(), pairs, CONFIG), evaluate(model(), twins, CONFIG)
+    assert first.metrics == second.metrics
+    assert first.signature == second.signature
+
+
+def test_a_likelihood_that_is_not_a_number_gives_null():
+    report = evaluate(FakeModel(lambda p, a: math.nan), make_pairs(), CONFIG)
+    assert report.metrics["bits_per_byte"]["value"] is None
+    assert report.metrics["accuracy"]["value"] == 0.0
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_the_report_names_what_it_depends_on():
+    report = evaluate(FakeModel(knows_all), make_pairs(), CONFIG)
+    assert "seed:42" in report.signature
+    assert "tok:char" in report.signature
+    assert report.run["groups"] == 5
+    other = evaluate(FakeModel(knows_all), make_pairs(4), CONFIG, pool=make_pairs())
+    assert other.signature != report.signature
+
+
+def test_progress_reaches_its_total_at_every_stage():
+    seen = {}
+    model = FakeModel(knows_all, base=(knows_all, lambda p: ""))
+    evaluate(
+        model, make_pairs(), CONFIG, lambda stage, done, total: seen.update({stage: (done, total)})
+    )
+    assert seen == {
+        "likelihood": (30, 30),
+        "generation": (5, 5),
+        "base likelihood": (30, 30),
+        "base generation": (5, 5),
+    }
+
+
+def test_nothing_to_evaluate_is_an_error_of_the_user():
+    with pytest.raises(UserError):
+        evaluate(FakeModel(knows_all), [], CONFIG)
+
+
+def test_sample_keeps_the_shares_of_the_types():
+    kinds = ["law_explanation"] * 60 + ["precedent_impact"] * 30 + [None] * 10
+    pairs = [QAPair(f"물음{i}", "답", id=str(i), type=kind) for i, kind in enumerate(kinds)]
+    picked = sample_indices(pairs, 10, seed=1)
+    assert [sum(kinds[i] == kind for i in picked) for kind in (kinds[0], kinds[60], None)] == [
+        6,
+        3,
+        1,
+    ]
+    assert picked == sorted(set(picked))
+    assert picked == sample_indices(pairs, 10, seed=1)
+    assert picked != sample_indices(pairs, 10, seed=2)
+    assert sample_indices(pairs, None, 1) == sample_indices(pairs, 100, 1) == list(range(100))
+    assert len(sample_indices(pairs, 7, 1)) == 7
+
+
+def test_spread_takes_types_in_turn():
+    kinds = ["law_explanation"] * 5 + ["precedent_impact"] * 5
+    pairs = [QAPair("물음", "답", type=kind) for kind in kinds]
+    assert spread(pairs, 4) == [0, 1, 5, 6]
+    assert spread(pairs[:1], 4) == [0]
