@@ -115,9 +115,11 @@ class BuildConfig:
 @dataclass(frozen=True)
 class CorpusConfig:
     """What `pretrain` reads: source folders, and the seed and shares of the split whose validation
-    and test sources are kept out (the same as the Q&A build's)."""
+    and test sources are kept out (the same as the Q&A build's). Of a long document the first
+    `max_document_tokens` are read; null reads all."""
 
     sources: tuple[str, ...] = ()
+    max_document_tokens: int | None = 1024
     seed: int = 42
     validation_share: float = 0.1
     test_share: float = 0.1
@@ -127,10 +129,10 @@ class CorpusConfig:
 class ArchitectureConfig:
     """A GPT-2-architecture model and its tokenizer's size. `context` is in tokens."""
 
-    vocabulary: int = 12_000
-    layers: int = 8
-    width: int = 320
-    heads: int = 5
+    vocabulary: int = 10_000
+    layers: int = 6
+    width: int = 256
+    heads: int = 4
     context: int = 1024
 
 
@@ -151,8 +153,9 @@ class PretrainTrainConfig:
     max_grad_norm: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    save_every: int = 100
-    evaluate_every: int = 200
+    save_every: int = 50
+    evaluate_every: int = 100
+    evaluate_windows: int = 200
     seed: int = 42
 
 
