@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element
 import httpx
 
 from lawtune.data.open_api_xml import (
+    left_out,
     parse_case,
     parse_interpretation,
     parse_statute,
@@ -223,7 +224,7 @@ def fetch_records(
 
     Args:
         spec: `law.go.kr:KIND:QUERY`, KIND being statute, case or interpretation.
-        skip: told (reason, what) of everything found and not yielded; logged when not given.
+        skip: told (reason, what) of all that was found and left out; logged when not given.
 
     Raises:
         UserError: the spec is malformed (at once), nothing is found, or the API fails (while
@@ -255,6 +256,8 @@ def _fetch(
         if record is None:
             skip(kind.unusable, origin)
             continue
+        for reason, what in left_out(root):
+            skip(reason, f"{origin}: {what}")
         yield record
 
 

@@ -7,7 +7,8 @@ here were met in its real answers.
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -63,8 +64,7 @@ def parse_xml(text: str) -> Element | None:
 def parse_statute(root: Element, origin: str) -> Statute | None:
     """A `법령` element as a statute; None if it has neither a name nor an article."""
     effective = to_iso_date(_text(root, "기본정보/시행일자"))
-    units = [unit for unit in root.iter("조문단위") if _text(unit, "조문여부") != "전문"]
-    articles = tuple(_parse_article(unit) for unit in _in_force(units, effective))
+    articles = tuple(_parse_article(unit) for unit in _in_force(_units(root), effective))
     name = one_line(_text(root, "기본정보/법령명_한글").replace("ㆍ", "·"))
     if not name or not articles:
         return None
@@ -77,6 +77,16 @@ def parse_statute(root: Element, origin: str) -> Statute | None:
         addenda=clean("\n\n".join(_text(unit, "부칙내용") for unit in root.iter("부칙단위"))),
         origin=origin,
     )
+
+
+def left_out(root: Element) -> Iterator[tuple[str, str]]:
+    """(reason, what) of everything that a document holds and its record does not."""
+    for annex in root.iter("별표단위"):
+        yield "table or form (별표·서식)", one_line(_text(annex, "별표제목"))
+    numbers = [_number(unit, "조문") for unit in _units(root)]
+    for number, count in Counter(numbers).items():
+        if count > 1:
+            yield "wording of an article not in force", Article(number, "", "").label
 
 
 def parse_case(root: Element, origin: str) -> Case | None:
@@ -116,7 +126,7 @@ def parse_interpretation(root: Element, origin: str) -> Interpretation | None:
         return None
     quoted = _QUOTED_LAW.findall(f"{title} {question}")
     return Interpretation(
-        number=one_line(_text(root, "안건번호")),
+        number=one_line(_text(root, "안건번호") or _text(root, "법령해석례일련번호")),
         agency=one_line(_text(root, "해석기관명") or _text(root, "회신기관명")),
         date=to_iso_date(_text(root, "해석일자") or _text(root, "회신일자")),
         title=title,
@@ -126,6 +136,11 @@ def parse_interpretation(root: Element, origin: str) -> Interpretation | None:
         statutes=tuple(dict.fromkeys(one_line(name).replace("ㆍ", "·") for name in quoted)),
         origin=origin,
     )
+
+
+def _units(root: Element) -> list[Element]:
+    # 전문 marks the headings of 편, 장 and 절, which bear the number of the article below them.
+    return [unit for unit in root.iter("조문단위") if _text(unit, "조문여부") != "전문"]
 
 
 def _in_force(units: Iterable[Element], effective: str) -> Iterable[Element]:

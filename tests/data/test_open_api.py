@@ -68,6 +68,8 @@ STATUTE = """<법령 법령키="0017062026031721065">
 <부칙><부칙단위 부칙키="1"><부칙공포일자>20251001</부칙공포일자>
   <부칙내용><![CDATA[부칙 <제21065호,2025.10.1>]]>
 <![CDATA[이 법은 공포한 날부터 시행한다.]]></부칙내용></부칙단위></부칙>
+<별표><별표단위><별표번호>1</별표번호>
+  <별표제목><![CDATA[과태료의 기준]]></별표제목></별표단위></별표>
 </법령>"""
 
 CASE = """<PrecService><판례정보일련번호>228541</판례정보일련번호>
@@ -231,6 +233,17 @@ def test_statute_provisions(service: FakeService, client: OpenApiClient) -> None
         Provision("항", "21", "삭제"),
     )
     assert definitions.provisions[2].label == "제2호의3"
+
+
+def test_what_a_statute_leaves_out_is_told(service: FakeService, client: OpenApiClient) -> None:
+    one_statute(service)
+    skipped: list[tuple[str, str]] = []
+    list(fetch_records("law.go.kr:statute:시험", client, lambda *skip: skipped.append(skip)))
+    page = "https://www.law.go.kr/LSW/lsInfoP.do?lsiSeq=284415"
+    assert skipped == [
+        ("table or form (별표·서식)", f"{page}: 과태료의 기준"),
+        ("wording of an article not in force", f"{page}: 제8조"),
+    ]
 
 
 def test_statute_requests_the_version_in_force(service: FakeService, client: OpenApiClient) -> None:
