@@ -46,8 +46,10 @@ def add_marker_rows(model: Any, tokenizer: Any, missing: Mapping[str, str]) -> l
     """
     if not missing:
         return []
+    # A text that the tokenizer cannot spell at all stands for the mean of the whole vocabulary.
+    every = list(range(len(tokenizer)))
     described = {
-        token: tokenizer(text, add_special_tokens=False)["input_ids"]
+        token: tokenizer(text, add_special_tokens=False)["input_ids"] or every
         for token, text in missing.items()
     }
     _extend(model, tokenizer, list(missing))

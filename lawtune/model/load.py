@@ -14,8 +14,8 @@ import torch
 
 from lawtune.errors import UserError
 from lawtune.files import read_json
+from lawtune.model.manager import STARTER, ModelManager
 
-STARTER = "starter"
 STARTER_FOLDER = Path(__file__).resolve().parent.parent / "starter" / "model"
 
 # What these bases' own files leave out: the licence, which must travel with everything tuned on
@@ -75,7 +75,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu"
     """Load a base model.
 
     Args:
-        name: `starter`, a local Hugging Face folder, or a Hub id.
+        name: `starter`, a local Hugging Face folder, a name the model manager knows, or a Hub id.
         dtype: always applied, whatever the folder's own (transformers 5 would keep bf16 as bf16).
         device: `cpu`, `cuda` or `auto`.
 
@@ -194,7 +194,7 @@ def _locate(name: str) -> tuple[Path, str, str | None]:
                 " with `lawtune pretrain`"
             )
         return STARTER_FOLDER, STARTER, None
-    folder = Path(name).expanduser()
+    folder = Path(ModelManager().resolve(name)).expanduser()
     if folder.is_dir():
         return folder.resolve(), str(folder.resolve()), None
     if folder.exists():

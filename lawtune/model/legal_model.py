@@ -1,0 +1,221 @@
+"""`LegalModel`: a model with its tokenizer and prompt templates, ready to answer and to score."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lawtune.config import AnswerConfig
+from lawtune.data.encode import encode_text
+from lawtune.data.privacy import mask
+from lawtune.errors import UserError
+from lawtune.files import read_json
+from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
+from lawtune.model.decode import Generation, continue_prompts, greedy, sampler, shown_text
+from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
+from lawtune.model.load import load_base, load_tokenizer, max_positions
+from lawtune.model.manager import ModelManager
+from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
+
+
+class LegalModel:
+    """A causal language model that answers legal questions.
+
+    `model` is a PeftModel where there is an adapter (`has_adapter`), else the plain model, in
+    evaluation mode. `name` is what it was loaded by.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, template: PromptTemplate, name: str):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.template = template
+        self.name = name
+        self.has_adapter = hasattr(model, "peft_config")
+
+    @classmethod
+    def load(
+        cls,
+        path_or_name: str | Path,
+        device: str = "auto",
+        dtype: torch.dtype = torch.float32,
+        base: str | None = None,
+    ) -> "LegalModel":
+        """Load an adapter folder with its base, a whole model's folder, `starter`, a Hub id, or a
+        name that the model manager knows.
+
+        Args:
+            device: `cpu`, `cuda` or `auto`.
+            dtype: what it computes in, whatever the weights were saved in.
+            base: where the adapter's base lies, if it has moved since training.
+
+        Raises:
+            UserError: there is no such model, it is incomplete, or its base is not to be had.
+        """
+        name = str(path_or_name)
+        where = ModelManager().resolve(name)
+        if not (isinstance(where, Path) and (where / ADAPTER_CONFIG).is_file()):
+            loaded = load_base(str(where), dtype, device)
+            template = _template(loaded.identity.path, loaded.tokenizer)
+            return cls(loaded.model, loaded.tokenizer, template, name)
+        try:
+            loaded = load_base(base or base_name(where), dtype, device)
+        except UserError as error:
+            raise UserError(f"{name} is an adapter, and its base is missing: {error}") from error
+        model = load_adapter(loaded, where)
+        tokenizer = load_tokenizer(where, loaded.identity.name)
+        return cls(model, tokenizer, _template(where, tokenizer), name)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.model.get_input_embeddings().weight.device
+
+    def render(self, question: str, type: str | None = None, context: str | None = None) -> str:
+        """The prompt for a question, up to where the answer begins.
+
+        Raises:
+            UserError: the type is unknown.
+        """
+        return self.template.render(question, type, context, self.tokenizer)
+
+    def answer(
+        self,
+        question: str,
+        type: str | None = None,
+        context: str | None = None,
+        config: AnswerConfig = AnswerConfig(),  # noqa: B008 (frozen)
+    ) -> str:
+        """Answer a question (greedily, unless `config` says otherwise), personal data masked."""
+        return mask(self._decode(list(self._tokens(question, type, context, config))))[0]
+
+    def stream(
+        self,
+        question: str,
+        type: str | None = None,
+        context: str | None = None,
+        config: AnswerConfig = AnswerConfig(),  # noqa: B008 (frozen)
+    ) -> Iterator[str]:
+        """The pieces of the same answer as they come."""
+        yield from shown_text(self._tokens(question, type, context, config), self._decode)
+
+    def generate(
+        self, prompts: Sequence[str], max_new_tokens: int, batch_size: int
+    ) -> list[Generation]:
+        """Continue prompts (as given, no template added) greedily, in order, unmasked.
+
+        A prompt that leaves too little room within the model's context loses its head.
+        """
+        encoded = [self._fit(encode_text(self.tokenizer, p), max_new_tokens) for p in prompts]
+        # Prompts of like length together: padding is work for nothing.
+        order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
+        found: dict[int, Generation] = {}
+        for start in range(0, len(order), batch_size):
+            places = order[start : start + batch_size]
+            made = self._continue([encoded[place] for place in places], max_new_tokens)
+            found |= zip(places, made, strict=True)
+        return [found[place] for place in range(len(prompts))]
+
+    def log_likelihood(self, prompt: str, answer: str) -> float:
+        """log p(answer | prompt) in nats: the sum over the answer's tokens, EOS not among them.
+
+        Both are taken as given, without a template, and tokenised apart without special tokens.
+        """
+        return self.log_likelihoods([prompt], [answer])[0]
+
+    def log_likelihoods(
+        self, prompts: Sequence[str], answers: Sequence[str], batch_tokens: int = BATCH_TOKENS
+    ) -> list[float]:
+        """`log_likelihood` of many pairs, in batches of at most `batch_tokens` tokens."""
+        requests = [
+            (encode_text(self.tokenizer, prompt), encode_text(self.tokenizer, answer))
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        return log_likelihoods(self.model, requests, batch_tokens, self._first_token)
+
+    def base_only(self) -> AbstractContextManager[Any]:
+        """A context in which the adapter is off: the base model's own behaviour."""
+        return self.model.disable_adapter() if self.has_adapter else nullcontext()
+
+    @property
+    def _first_token(self) -> int:
+        begin = self.tokenizer.bos_token_id
+        return self.tokenizer.eos_token_id if begin is None else begin
+
+    @property
+    def _stop_ids(self) -> frozenset[int]:
+        # Chat models end a turn with another token than the tokenizer's EOS.
+        stated = getattr(self.model.generation_config, "eos_token_id", None)
+        stated = stated if isinstance(stated, list) else [stated]
+        return frozenset({self.tokenizer.eos_token_id, *stated} - {None})
+
+    def _tokens(
+        self, question: str, type: str | None, context: str | None, config: AnswerConfig
+    ) -> Iterator[int]:
+        prompt = encode_text(self.tokenizer, self.render(question, type, context))
+        prompt = self._fit(prompt, config.max_new_tokens)
+        budget = self._budget(prompt, config.max_new_tokens)
+        pick = sampler(config, self.device)
+        for step in continue_prompts(self.model, [prompt], [budget], self._stop_ids, pick):
+            _, token = step[0]
+            if token not in self._stop_ids:
+                yield token
+
+    def _continue(self, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
+        made: list[list[int]] = [[] for _ in prompts]
+        stopped = [False] * len(prompts)
+        stops = self._stop_ids
+        budgets = [self._budget(prompt, max_new_tokens) for prompt in prompts]
+        for step in continue_prompts(self.model, prompts, budgets, stops, greedy):
+            for row, token in step:
+                if token in stops:
+                    stopped[row] = True
+                else:
+                    made[row].append(token)
+        return [
+            Generation(self._decode(ids), len(ids), end)
+            for ids, end in zip(made, stopped, strict=True)
+        ]
+
+    def _fit(self, prompt: list[int], max_new_tokens: int) -> list[int]:
+        limit = max_positions(self.model)
+        # However long an answer may get, half of the context stays with its question.
+        return prompt[-max(limit - max_new_tokens, limit // 2) :] or [self._first_token]
+
+    def _budget(self, prompt: list[int], max_new_tokens: int) -> int:
+        return min(max_new_tokens, max_positions(self.model) - len(prompt))
+
+    def _decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+
+def base_name(folder: Path) -> str:
+    """The base that an adapter folder names.
+
+    Raises:
+        UserError: it names none.
+    """
+    for file, keys in ((TRAINING_CONFIG, ("base", "name")), (ADAPTER_CONFIG, ())):
+        if not (folder / file).is_file():
+            continue
+        value = read_json(folder / file)
+        for key in keys or ("base_model_name_or_path",):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and value:
+            return value
+    raise UserError(f"{folder}: neither {TRAINING_CONFIG} nor {ADAPTER_CONFIG} names its base")
+
+
+def _template(folder: Path, tokenizer: Any) -> PromptTemplate:
+    """The folder's own templates; else those that suit the tokenizer, without the markers that it
+    lacks (an untuned base gains nothing from rows that nobody trained)."""
+    if (folder / TEMPLATES_FILE).is_file():
+        return PromptTemplate.load(folder)
+    template = make_template("auto", tokenizer)
+    missing = missing_markers(template, tokenizer)
+    present = {role: token for role, token in template.markers.items() if token not in missing}
+    return replace(template, markers=present)
