@@ -42,7 +42,10 @@ class Checkpoint:
 
 
 def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write `out/checkpoint-<step>/`, then remove all but the `keep` newest (at least one)."""
+    """Write `out/checkpoint-<step>/`, then remove the others but for the `keep` - 1 before it.
+
+    One of a later step is removed as well: it can only be damaged, or of a run given up.
+    """
     target = out / f"checkpoint-{step}"
     optimizer_tensors, optimizer_rest = _split_optimizer(checkpoint.optimizer)
     with atomic_path(target) as folder:
@@ -53,8 +56,10 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
             save_file(_plain(checkpoint.best), folder / BEST_FILE)
         write_json(folder / STATE_FILE, {"state": checkpoint.state, "optimizer": optimizer_rest})
         write_manifest(folder)
-    for old in _folders(out)[max(keep, 1) :]:
-        shutil.rmtree(old, ignore_errors=True)
+    folders = _folders(out)
+    kept = folders[folders.index(target) :][: max(keep, 1)]
+    for folder in set(folders) - set(kept):
+        shutil.rmtree(folder, ignore_errors=True)
     return target
 
 

@@ -134,7 +134,8 @@ class Loop:
 
         Raises:
             UserError: a loss or gradient is not finite. The step is not taken, a checkpoint of
-                the state before it is written, and the message names the examples.
+                the state before it is written, and the message names the examples. Or the
+                validation loss is not finite.
         """
         epoch, steps = -1, []
         while progress.stopped is None:
@@ -206,6 +207,11 @@ class Loop:
 
     def _evaluate(self, progress: Progress) -> None:
         loss = self.hooks.evaluate()
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the validation loss is not a finite number after step {progress.step}; the run"
+                " stopped and its last checkpoint was left as it is"
+            )
         best = progress.best_loss is None or loss < progress.best_loss
         if best:
             progress.best_loss, progress.best_step, progress.since_best = loss, progress.step, 0

@@ -109,7 +109,8 @@ class LossEngine:
         positions = (labels != IGNORED).nonzero().squeeze(1).to(self.device)
         labels = labels.to(self.device)[positions]
         with self._autocast():
-            hidden = self._trunk(batch.ids.to(self.device)).flatten(0, 1)[positions]
+            hidden = self._trunk(batch.ids.to(self.device)).flatten(0, 1)
+            hidden = hidden.index_select(0, positions)
         # The graph is cut here, so that a chunk's logits can go as soon as their gradient is known.
         leaf = hidden.detach().requires_grad_(hidden.requires_grad)
         loss_sum = torch.zeros((), device=self.device, dtype=torch.float64)

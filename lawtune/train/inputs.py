@@ -1,0 +1,188 @@
+"""What a fine-tuning run reads, checked before any hours are spent: options, folders, examples."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lawtune.config import FinetuneConfig
+from lawtune.data.encode import EncodeReport, Window, encode_pairs
+from lawtune.errors import UserError
+from lawtune.files import require_writable, sha256
+from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
+from lawtune.prompt import PromptTemplate
+from lawtune.records import QAPair, fingerprint, read_qa
+
+TRAINING_CONFIG_FILE = "training_config.json"
+
+LISTED = 5
+"""How many examples an error message lists."""
+
+_AT_LEAST = {
+    "data.max_length": 2,
+    "lora.r": 1,
+    "train.epochs": 1,
+    "train.batch_size": 1,
+    "train.gradient_accumulation": 1,
+    "train.max_steps": 1,
+    "train.evaluate_every": 1,
+    "train.save_every": 1,
+    "train.keep_checkpoints": 1,
+    "train.early_stopping_patience": 0,
+    "train.weight_decay": 0,
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """One data file. `duplicates` are the ids of pairs that an earlier one equals (normalised)."""
+
+    path: str
+    sha256: str
+    pairs: Sequence[QAPair]
+    duplicates: Sequence[str]
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A data file as windows, with what was cut and dropped."""
+
+    split: Split
+    windows: Sequence[Window]
+    report: EncodeReport
+
+    def remarks(self) -> list[str]:
+        """What a user should know of this file, one sentence each."""
+        counts = {
+            "repeat an earlier one": self.split.duplicates,
+            "lost the head of their prompt": self.report.prompt_cut,
+            "lost the tail of their answer and their end token": self.report.answer_cut,
+            "were dropped for having no answer token": self.report.dropped_empty,
+        }
+        total = len(self.split.pairs)
+        return [
+            f"{self.split.path}: {len(ids)} of {total} examples {what} (listed in"
+            f" {TRAINING_CONFIG_FILE})"
+            for what, ids in counts.items()
+            if ids
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the model folder records of its data."""
+        facts = {"path": self.split.path, "sha256": self.split.sha256}
+        facts |= {"records": len(self.split.pairs), "duplicates": list(self.split.duplicates)}
+        facts["target_tokens"] = sum(window.targets for window in self.windows)
+        return facts | asdict(self.report)
+
+
+def check_settings(config: FinetuneConfig) -> None:
+    """Refuse numbers that no run could use.
+
+    Raises:
+        UserError: a number is out of its range.
+    """
+    for key, least in _AT_LEAST.items():
+        section, name = key.split(".")
+        value = getattr(getattr(config, section), name)
+        if isinstance(value, (int, float)) and not value >= least:
+            raise UserError(f"{key} must be at least {least} (found {value})")
+    for key in ("learning_rate", "max_grad_norm"):
+        value = getattr(config.train, key)
+        if not 0 < value < math.inf:
+            raise UserError(f"train.{key} must be above 0 (found {value})")
+    if not 0 <= config.lora.dropout < 1:
+        raise UserError(f"lora.dropout must be in [0, 1) (found {config.lora.dropout})")
+
+
+def check_out(out: Path, resume: bool) -> None:
+    """Prove that `out` can be written to, without creating it, and that it holds no other run.
+
+    Raises:
+        UserError: it cannot, or it holds a model or checkpoints and `resume` is not asked for.
+    """
+    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    require_writable(existing)
+    if resume:
+        return
+    if (out / MANIFEST_FILE).exists() or (out / TRAINING_CONFIG_FILE).exists():
+        raise UserError(f"{out} already holds a model; choose another --out, or remove it first")
+    if next(out.glob("checkpoint-*"), None):
+        raise UserError(
+            f"{out} holds the checkpoints of an unfinished run; go on with --resume, choose"
+            " another --out, or remove it first"
+        )
+
+
+def is_finished(out: Path) -> bool:
+    """Whether `out` holds a model that was written to the end and is undamaged."""
+    return (out / TRAINING_CONFIG_FILE).is_file() and not verify_manifest(out)
+
+
+def read_splits(config: FinetuneConfig) -> tuple[Split, Split | None]:
+    """Read the training and the validation file (None if there is none).
+
+    Raises:
+        UserError: a file is missing or holds a bad record, or validation shares a pair or a
+            group with training.
+    """
+    if config.data.train is None:
+        raise UserError("data.train is not set: give the training file (--data.train FILE)")
+    train = _read_split(config.data.train)
+    if config.data.validation is None:
+        return train, None
+    validation = _read_split(config.data.validation)
+    refuse_leaks(train, validation)
+    return train, validation
+
+
+def refuse_leaks(train: Split, validation: Split) -> None:
+    """A validation loss over pairs or sources that were trained on measures memory.
+
+    Raises:
+        UserError: a validation pair equals a training pair after normalisation, or is of its
+            group; files and ids are named.
+    """
+    seen = {fingerprint(pair.question, pair.answer): pair.id for pair in train.pairs}
+    groups = {pair.group: pair.id for pair in train.pairs if pair.group}
+    identical, shared = [], []
+    for pair in validation.pairs:
+        twin = seen.get(fingerprint(pair.question, pair.answer))
+        if twin is not None:
+            identical.append(f"{pair.id} = {twin}")
+        elif pair.group in groups:
+            shared.append(f"{pair.id} and {groups[pair.group]} of {pair.group!r}")
+    for what, found in (("are identical to", identical), ("share their group with", shared)):
+        if found:
+            more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+            raise UserError(
+                f"{len(found)} pairs of {validation.path} {what} pairs of {train.path}:"
+                f" {'; '.join(found[:LISTED])}{more}. Remove them from one of the two"
+            )
+
+
+def encode_split(
+    split: Split, template: PromptTemplate, tokenizer: Any, max_length: int
+) -> EncodedSplit:
+    """Encode a file.
+
+    Raises:
+        UserError: not one example is left.
+    """
+    windows, report = encode_pairs(split.pairs, template, tokenizer, max_length)
+    if not windows:
+        raise UserError(f"{split.path}: not one of its {len(split.pairs)} answers has a token")
+    return EncodedSplit(split, windows, report)
+
+
+def _read_split(path: str) -> Split:
+    pairs = read_qa(Path(path))
+    seen: Counter[str] = Counter()
+    duplicates = []
+    for pair in pairs:
+        name = fingerprint(pair.question, pair.answer)
+        if seen[name]:
+            duplicates.append(pair.id)
+        seen[name] += 1
+    return Split(path, sha256(Path(path)), pairs, duplicates)

@@ -1,0 +1,64 @@
+"""The model that a fine-tuning run starts from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lawtune.config import FinetuneConfig
+from lawtune.errors import UserError
+from lawtune.files import sha256
+from lawtune.model.adapter import ADAPTER_WEIGHTS, add_marker_rows, load_adapter
+from lawtune.model.load import Base, load_base, max_positions, resolve_device
+from lawtune.model.lora import attach_lora
+from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is tuned: a base with an adapter on it (`model`), its prompts, and the tokens added to
+    the base. `adapter` is the hash of the adapter that training goes on from, if any."""
+
+    base: Base
+    model: Any
+    template: PromptTemplate
+    added_tokens: list[str]
+    adapter: str | None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base's, with the added tokens."""
+        return self.base.tokenizer
+
+
+def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
+    """Load the base, make or read the templates, add what tokens they need, and put the adapter
+    on: a fresh one, or that of the model folder `adapter`.
+
+    Raises:
+        UserError: there is no such base or adapter, they do not belong together, `max_length` is
+            beyond the base's positions, or it lacks a target module.
+    """
+    device = resolve_device(config.train.device)
+    base = load_base(config.base, torch.float32, str(device))
+    longest = max_positions(base.model)
+    if config.data.max_length > longest:
+        raise UserError(
+            f"data.max_length is {config.data.max_length}, but {config.base} reads at most"
+            f" {longest} tokens"
+        )
+    folder = Path(adapter) if adapter else None
+    # An adapter's initial values are drawn at random: they, too, belong to the seed.
+    torch.manual_seed(config.train.seed)
+    if folder and (folder / TEMPLATES_FILE).is_file():
+        template = PromptTemplate.load(folder)
+        added = list(missing_markers(template, base.tokenizer))  # load_adapter brings their rows
+    else:
+        template = make_template(config.prompt.template, base.tokenizer)
+        missing = missing_markers(template, base.tokenizer)
+        added = add_marker_rows(base.model, base.tokenizer, missing)
+    if folder:
+        model = load_adapter(base, folder, trainable=True)
+        return Subject(base, model, template, added, sha256(folder / ADAPTER_WEIGHTS))
+    return Subject(base, attach_lora(base.model, config.lora), template, added, None)
