@@ -217,7 +217,7 @@ METRICS = {
             None,
             "Σ −log2 p(gold answer | prompt) ÷ Σ UTF-8 bytes of the gold answers in NFC, EOS left"
             " out",
-            "Gao et al. 2020 (The Pile), per byte so that tokenizers can be compared",
+            "Gao et al. 2020 (The Pile)",
             ratio,
             _likelihood_signature,
         ),
@@ -284,7 +284,7 @@ METRICS = {
             0,
             None,
             "mean characters of an answer in NFC",
-            "own",
+            "lawtune",
             ratio,
             lambda: "level:mean of records|unit:characters|text:nfc",
         ),

@@ -1,0 +1,215 @@
+"""Every text of the reports, one table a language, with the same keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lawtune.config import QUESTION_TYPES
+from lawtune.errors import UserError
+from lawtune.eval.metrics import METRICS
+
+KOREAN = {
+    "title": "lawtune 평가 보고서",
+    "tuned": "미세조정",
+    "base": "기준",
+    "alone": "모델",
+    "gold": "정답",
+    "metric": "지표",
+    "difference": "차이",
+    "interval": "95% 구간",
+    "verdict": "판정",
+    "type": "질문 유형",
+    "types": {**QUESTION_TYPES, "general": "유형 없음"},
+    "metrics": {
+        "bits_per_byte": "정답 비트/바이트",
+        "accuracy": "정답 고르기",
+        "accuracy_raw": "고르기(원점수)",
+        "chrf": "chrF",
+        "bleu": "BLEU(글자)",
+        "rougeL": "ROUGE-L(형태소)",
+        "response_length": "답변 길이(글자)",
+    },
+    "definitions": {
+        "bits_per_byte": "정답을 예측하는 데 드는 비트: Σ −log2 p(정답 | 프롬프트) ÷ Σ 정답의"
+        " UTF-8 바이트(NFC). 종료 토큰은 세지 않습니다.",
+        "accuracy": "비슷한 오답 넷 사이에서 정답을 고른 비율. 질문이 답의 확률을 얼마나 높이는지로"
+        " 고릅니다: log p(답 | 질문) − log p(답 | 질문을 비운 같은 틀). 동점은 오답입니다.",
+        "accuracy_raw": "같은 문항을 log p(답 | 질문) ÷ 답의 UTF-8 바이트로 고른 비율. 동점은"
+        " 오답입니다.",
+        "chrf": "생성한 답 전체의 글자 n그램 F점수 (1~6그램, β = 2).",
+        "bleu": "생성한 답 전체의 글자 단위 BLEU (1~4그램).",
+        "rougeL": "형태소 최장 공통 부분열의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
+        "response_length": "생성한 답의 평균 글자 수 (NFC). 길수록 좋거나 나쁜 것은 아닙니다.",
+    },
+    "directions": {"higher": "높을수록 좋음", "lower": "낮을수록 좋음", None: "방향 없음"},
+    "judgements": {
+        "better": "나아짐",
+        "worse": "나빠짐",
+        "none": "차이 확인 안 됨",
+        "unknown": "판정 불가",
+        "neutral": "-",
+    },
+    "brief_judgements": {"none": "불분명", "unknown": "불가"},
+    "headlines": {
+        "better": "미세조정한 모델이 기준 모델보다 낫습니다.",
+        "better_bits": "나아졌습니다: 정답을 더 잘 예측합니다. 정답을 더 잘 고른다는 증거는"
+        " 없습니다.",
+        "better_accuracy": "나아졌습니다: 정답을 더 잘 고릅니다. 정답을 더 잘 예측한다는 증거는"
+        " 없습니다.",
+        "mixed": "엇갈립니다: 한 지표는 나아지고 다른 지표는 나빠졌습니다.",
+        "worse": "미세조정한 모델이 기준 모델보다 나쁩니다.",
+        "worse_bits": "나빠졌습니다: 정답을 더 못 예측합니다.",
+        "worse_accuracy": "나빠졌습니다: 정답을 더 못 고릅니다.",
+        "none": "기준 모델과의 차이가 확인되지 않았습니다.",
+        "unknown": "자료가 적어 기준 모델과의 차이를 판정할 수 없습니다.",
+        "alone": "기준 모델과 비교하지 않은 평가입니다.",
+    },
+    "chance": {
+        "above": "정답 고르기 {value}: 우연({other})보다 높습니다.",
+        "below": "정답 고르기 {value}: 우연({other})보다 낮습니다.",
+        "same": "정답 고르기 {value}: 우연({other})과 구별되지 않습니다.",
+    },
+    "overlap": {
+        "above": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})보다 높습니다.",
+        "below": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})에 못 미칩니다.",
+        "same": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})과 구별되지 않습니다.",
+    },
+    "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
+    "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
+    "rechosen": "저장된 오답이 없어 새로 고른 문항: {count}개.",
+    "counts": "문항 {n}개 (출처 {groups}개), 답을 생성한 문항 {generated}개."
+    " 구간: 출처 단위 부트스트랩 {resamples}회.",
+    "table_heading": "지표",
+    "table_note": "차이 = 미세조정 − 기준 모델. 구간은 같은 출처(조문·판결)의 문항을 묶어 다시 뽑아"
+    " 구했습니다. 0을 걸치는 구간은 차이를 보이지 못한 것입니다.",
+    "baselines": "정답 고르기의 비교 기준: 우연 {chance}, 질문과 겹치는 글자만 세는 방법"
+    " {overlap}.",
+    "forest_heading": "기준 모델과의 차이",
+    "forest_note": "점은 차이, 선은 95% 구간입니다. 오른쪽이 나아진 쪽이며, 눈금은 줄마다"
+    " 다릅니다.",
+    "forest_by_type": "질문 유형별 차이: {metric}",
+    "worse_side": "← 나빠짐",
+    "better_side": "나아짐 →",
+    "by_type_heading": "질문 유형별",
+    "curve_heading": "학습 곡선",
+    "curve_x": "학습 단계 (가중치 갱신 횟수)",
+    "curve_y": "손실 (nats/토큰)",
+    "curve_loss": "학습 손실",
+    "curve_validation_loss": "검증 손실",
+    "samples_heading": "답변 예시",
+    "samples_note": "답의 내용과 무관하게 질문 유형별로 차례로 뽑은 예시입니다.",
+    "question": "질문",
+    "empty_answer": "(빈 답)",
+    "definitions_heading": "지표의 정의",
+    "definition": "정의",
+    "range": "범위",
+    "source": "출처",
+    "signature": "서명",
+    "run_heading": "재현에 필요한 것",
+    "run_note": "서명이 같은 보고서끼리만 비교할 수 있습니다.",
+    "files": "자세히: report.html · 수치: evaluation_report.json · 답: predictions.jsonl",
+}
+
+ENGLISH = {
+    "title": "lawtune evaluation report",
+    "tuned": "tuned",
+    "base": "base",
+    "alone": "model",
+    "gold": "gold",
+    "metric": "metric",
+    "difference": "difference",
+    "interval": "95% CI",
+    "verdict": "verdict",
+    "type": "question type",
+    "types": {**{name: name.replace("_", " ") for name in QUESTION_TYPES}, "general": "untyped"},
+    "metrics": {
+        "bits_per_byte": "bits per byte",
+        "accuracy": "accuracy",
+        "accuracy_raw": "accuracy (raw)",
+        "chrf": "chrF",
+        "bleu": "BLEU (characters)",
+        "rougeL": "ROUGE-L (morphemes)",
+        "response_length": "length (characters)",
+    },
+    "definitions": {name: metric.definition for name, metric in METRICS.items()},
+    "directions": {"higher": "higher is better", "lower": "lower is better", None: "no direction"},
+    "judgements": {
+        "better": "better",
+        "worse": "worse",
+        "none": "no difference shown",
+        "unknown": "cannot be told",
+        "neutral": "-",
+    },
+    "brief_judgements": {"none": "not shown", "unknown": "unknown"},
+    "headlines": {
+        "better": "The tuned model is better than its base.",
+        "better_bits": "Better: it predicts the gold answers better. That it picks them more often"
+        " is not shown.",
+        "better_accuracy": "Better: it picks the gold answers more often. That it predicts them"
+        " better is not shown.",
+        "mixed": "Mixed: one figure is better, the other worse.",
+        "worse": "The tuned model is worse than its base.",
+        "worse_bits": "Worse: it predicts the gold answers worse.",
+        "worse_accuracy": "Worse: it picks the gold answers less often.",
+        "none": "No difference to the base is shown.",
+        "unknown": "The data is too small to tell the tuned model from its base.",
+        "alone": "This model was not compared with a base.",
+    },
+    "chance": {
+        "above": "Accuracy {value}: above chance ({other}).",
+        "below": "Accuracy {value}: below chance ({other}).",
+        "same": "Accuracy {value}: not told apart from chance ({other}).",
+    },
+    "overlap": {
+        "above": "Accuracy: above merely counting characters shared with the question ({other}).",
+        "below": "Accuracy: below merely counting characters shared with the question ({other}).",
+        "same": "Accuracy: not told apart from merely counting characters shared with the question"
+        " ({other}).",
+    },
+    "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
+    "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",
+    "rechosen": "Questions whose stored distractors were missing and chosen anew: {count}.",
+    "counts": "{n} questions from {groups} source documents, {generated} answered in full."
+    " Intervals: {resamples} bootstraps by source.",
+    "table_heading": "Figures",
+    "table_note": "Difference = tuned − base. Intervals resample the questions of one source (an"
+    " article, a decision) together. An interval that spans 0 shows no difference.",
+    "baselines": "To compare accuracy with: chance {chance}, counting characters shared with the"
+    " question {overlap}.",
+    "forest_heading": "Difference to the base",
+    "forest_note": "Points are differences, lines their 95% intervals. Right is better; each row"
+    " has its own scale.",
+    "forest_by_type": "Difference by question type: {metric}",
+    "worse_side": "← worse",
+    "better_side": "better →",
+    "by_type_heading": "By question type",
+    "curve_heading": "Training curve",
+    "curve_x": "optimiser step",
+    "curve_y": "loss (nats per token)",
+    "curve_loss": "training loss",
+    "curve_validation_loss": "validation loss",
+    "samples_heading": "Sample answers",
+    "samples_note": "Taken from the question types in turn, whatever the answers say.",
+    "question": "question",
+    "empty_answer": "(empty answer)",
+    "definitions_heading": "How each figure is defined",
+    "definition": "definition",
+    "range": "range",
+    "source": "source",
+    "signature": "signature",
+    "run_heading": "What is needed to reproduce this",
+    "run_note": "Only reports with equal signatures can be compared.",
+    "files": "more: report.html · figures: evaluation_report.json · answers: predictions.jsonl",
+}
+
+LANGUAGES: Mapping[str, Mapping[str, Any]] = {"ko": KOREAN, "en": ENGLISH}
+
+
+def texts(lang: str) -> Mapping[str, Any]:
+    """The table of a language.
+
+    Raises:
+        UserError: there is none.
+    """
+    if lang not in LANGUAGES:
+        raise UserError(f"unknown report language {lang!r}; known: {', '.join(LANGUAGES)}")
+    return LANGUAGES[lang]

@@ -1,0 +1,181 @@
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from rich.cells import cell_len
+
+from lawtune.config import QUESTION_TYPES
+from lawtune.errors import UserError
+from lawtune.eval.metrics import METRICS
+from lawtune.eval.report import format_summary, format_table, plain, write_reports
+from lawtune.eval.score import Evaluation
+from lawtune.eval.texts import LANGUAGES
+
+CURVE = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0}, {"step": 2, "validation_loss": 3.5}]
+HOSTILE = "<script>alert('물음')</script><img src=x onerror=alert(1)> &amp; {{ 1 + 1 }}"
+
+
+def figure(value, base=None, half=0.01, n=200):
+    delta = None if base is None else value - base
+    return {
+        "value": value,
+        "n": n,
+        "ci95": [value - half, value + half],
+        "base": base,
+        "delta": delta,
+        "delta_ci95": None if delta is None else [delta - half, delta + half],
+    }
+
+
+def make_metrics(compared=True):
+    values = {"bits_per_byte": (1.1, 1.3), "accuracy": (0.3, 0.25), "accuracy_raw": (0.2, 0.2)}
+    values |= {"chrf": (20.0, 12.0), "bleu": (9.0, 5.0), "rougeL": (0.2, 0.1)}
+    values |= {"response_length": (1234.5, 80.0)}
+    metrics = {k: figure(v, b if compared else None) for k, (v, b) in values.items()}
+    metrics["accuracy"] |= {"chance": 0.2, "word_overlap_baseline": 0.35}
+    return metrics
+
+
+def make_evaluation(compared=True, text="손해를 배상할 책임이 있다."):
+    kinds = [*QUESTION_TYPES, "general"]
+    sample = {"id": "a", "type": "law_explanation", "question": text, "gold": text}
+    sample |= {"prediction": text, "base_prediction": "" if compared else None}
+    return Evaluation(
+        n=1200,
+        signature="lawtune:0|seed:42; bleu = tok:char",
+        metrics=make_metrics(compared),
+        by_question_type={kind: {"n": 200, "metrics": make_metrics(compared)} for kind in kinds},
+        samples=[sample],
+        run={
+            "model": text,
+            "groups": 12,
+            "generated": 100,
+            "accuracy_excluded": ["a", "b"],
+            "distractors_rechosen": 3,
+            "created": "2026-01-02T03:04:05+00:00",
+            "config": {"bootstrap": 2000},
+        },
+        predictions=[{"id": "a", "prediction": text}],
+    )
+
+
+class Tags(HTMLParser):
+    """Collects tags and attributes, and insists that every element is closed in turn."""
+
+    VOID = ("meta", "br", "img", "link", "input")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.seen, self.attributes = [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("compared", [True, False])
+def test_writes_the_four_files(tmp_path, lang, compared):
+    evaluation = make_evaluation(compared)
+    write_reports(evaluation, tmp_path / "out", lang, CURVE, {"data": {"sha256": "abc"}})
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "evaluation_report.json",
+        "evaluation_summary.txt",
+        "predictions.jsonl",
+        "report.html",
+    }
+    report = json.loads((tmp_path / "out/evaluation_report.json").read_text(encoding="utf-8"))
+    assert report["run"].pop("data") == {"sha256": "abc"}
+    assert report == evaluation.to_json()
+    assert list(report) == ["n", "signature", "metrics", "by_question_type", "samples", "run"]
+    lines = (tmp_path / "out/predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == evaluation.predictions
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_is_self_contained_and_escaped(tmp_path, lang):
+    write_reports(make_evaluation(text=HOSTILE), tmp_path, lang, CURVE, {"note": HOSTILE})
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert not {"script", "img", "link", "iframe", "object"} & set(tags.seen)
+    assert not {"src", "href", "onerror", "srcset"} & {name for name, _ in tags.attributes}
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert "&lt;script&gt;" in page
+    assert "{{ 1 + 1 }}" in page
+    assert tags.seen.count("svg") == 4
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_undefined_is_null_and_never_zero(tmp_path, lang):
+    nothing = dict.fromkeys(("value", "ci95", "base", "delta", "delta_ci95"))
+    metrics = {name: nothing | {"n": 0} for name in METRICS}
+    metrics["accuracy"] |= {"chance": None, "word_overlap_baseline": math.nan}
+    by_type = {"general": {"n": 1, "metrics": metrics}}
+    evaluation = replace(make_evaluation(), metrics=metrics, by_question_type=by_type)
+    write_reports(evaluation, tmp_path, lang)
+    report = json.loads((tmp_path / "evaluation_report.json").read_text(encoding="utf-8"))
+    assert report["metrics"]["bits_per_byte"] == nothing | {"n": 0}
+    assert report["metrics"]["accuracy"]["word_overlap_baseline"] is None
+    table = format_table(evaluation, lang)
+    assert not re.search(r"0\.0", table)
+    Tags((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("compared", [True, False])
+def test_the_summary_fits_one_screen(lang, compared):
+    lines = format_summary(make_evaluation(compared, text="긴 이름/" * 40), lang).splitlines()
+    assert len(lines) <= 40
+    assert max(cell_len(line) for line in lines) <= 100
+    # Only the line with the model's name may be cut.
+    assert [number for number, line in enumerate(lines) if line.endswith("...")] == [0]
+
+
+def test_the_table_is_aligned_by_terminal_cells():
+    rows = format_table(make_evaluation(), "ko").splitlines()[2:9]
+    assert len({cell_len(row) for row in rows}) == 1
+    assert "1.100" in rows[0]
+    assert "-0.200 [-0.210, -0.190]" in re.sub(" +", " ", rows[0])
+
+
+def test_the_page_shows_base_beside_tuned_with_n_and_interval(tmp_path):
+    write_reports(make_evaluation(), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for shown in ("1.300", "1.100", "[1.090, 1.110]", "−0.200", "[−0.210, −0.190]", ">200<"):
+        assert shown in page
+    assert "(빈 답)" in page
+    assert "0.350" in page
+
+
+def test_languages_have_the_same_texts():
+    def keys(value):
+        return {k: keys(v) for k, v in value.items()} if isinstance(value, dict) else None
+
+    assert keys(LANGUAGES["ko"]) == keys(LANGUAGES["en"])
+    assert set(LANGUAGES["ko"]["metrics"]) == set(LANGUAGES["ko"]["definitions"]) == set(METRICS)
+
+
+def test_an_unknown_language_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="ko, en"):
+        write_reports(make_evaluation(), tmp_path / "out", "fr")
+    assert not (tmp_path / "out").exists()
+
+
+def test_plain_makes_json_of_anything(tmp_path):
+    value = {"a": (1, math.inf), "b": {"c": tmp_path, "d": math.nan}}
+    assert plain(value) == {"a": [1, None], "b": {"c": str(tmp_path), "d": None}}

@@ -1,0 +1,104 @@
+import pytest
+
+from lawtune.eval.texts import LANGUAGES
+from lawtune.eval.verdict import difference, headline, interval, judge, number, statements
+
+
+def entry(interval, base=1.0):
+    low, high = interval or (0.0, 0.0)
+    delta = (low + high) / 2
+    return {
+        "value": 1.0 + delta,
+        "n": 50,
+        "ci95": None,
+        "base": base,
+        "delta": delta if base is not None else None,
+        "delta_ci95": list(interval) if interval else None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "expected"),
+    [
+        ("bits_per_byte", (-0.3, -0.1), "better"),
+        ("bits_per_byte", (0.1, 0.3), "worse"),
+        ("bits_per_byte", (-0.1, 0.3), "none"),
+        ("bits_per_byte", (-0.1, 0.0), "none"),
+        ("accuracy", (0.1, 0.3), "better"),
+        ("accuracy", (-0.3, -0.1), "worse"),
+        ("accuracy", (0.0, 0.0), "none"),
+        ("accuracy", None, "unknown"),
+        ("response_length", (10, 20), "neutral"),
+    ],
+)
+def test_a_difference_is_shown_only_off_zero(name, bounds, expected):
+    assert judge(name, entry(bounds)) == expected
+
+
+LOWER, HIGHER, ACROSS = (-0.3, -0.1), (0.1, 0.3), (-0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("bits", "accuracy", "expected"),
+    [
+        (LOWER, HIGHER, "better"),
+        (LOWER, ACROSS, "better_bits"),
+        (LOWER, None, "better_bits"),
+        (ACROSS, HIGHER, "better_accuracy"),
+        (LOWER, LOWER, "mixed"),
+        (HIGHER, HIGHER, "mixed"),
+        (HIGHER, LOWER, "worse"),
+        (HIGHER, ACROSS, "worse_bits"),
+        (ACROSS, LOWER, "worse_accuracy"),
+        (ACROSS, ACROSS, "none"),
+        (ACROSS, None, "none"),
+        (None, None, "unknown"),
+    ],
+)
+def test_headline(bits, accuracy, expected):
+    metrics = {"bits_per_byte": entry(bits), "accuracy": entry(accuracy)}
+    assert headline(metrics) == expected
+    for words in LANGUAGES.values():
+        assert words["headlines"][expected]
+
+
+def test_without_a_base_nothing_is_claimed():
+    metrics = {"bits_per_byte": entry(None, base=None)}
+    assert headline(metrics) == "alone"
+    assert statements(metrics, {}, LANGUAGES["en"]) == []
+
+
+@pytest.mark.parametrize(
+    ("bounds", "chance", "overlap"),
+    [
+        ([0.25, 0.35], "better", "worse"),
+        ([0.15, 0.45], "none", "none"),
+        ([0.05, 0.15], "worse", "worse"),
+        ([0.45, 0.55], "better", "better"),
+    ],
+)
+def test_accuracy_is_held_against_chance_and_word_overlap(bounds, chance, overlap):
+    figure = entry(None, base=None) | {"value": sum(bounds) / 2, "ci95": bounds}
+    figure |= {"chance": 0.2, "word_overlap_baseline": 0.4}
+    said = statements({"accuracy": figure}, {}, LANGUAGES["en"])
+    assert [statement.judgement for statement in said] == [chance, overlap]
+
+
+def test_reservations_are_said():
+    run = {"groups": 3, "accuracy_excluded": ["a", "b"], "distractors_rechosen": 4}
+    said = statements({}, run, LANGUAGES["en"])
+    assert [statement.judgement for statement in said] == ["neutral"] * 3
+    assert "3 source documents" in said[0].text
+    assert said[1].text.endswith(": 2.")
+    assert said[2].text.endswith(": 4.")
+    assert statements({}, {"groups": 20, "accuracy_excluded": []}, LANGUAGES["en"]) == []
+
+
+def test_numbers():
+    assert number("bits_per_byte", 1.23456) == "1.235"
+    assert number("chrf", 12.345) == "12.35" or number("chrf", 12.345) == "12.34"
+    assert number("accuracy", 0.5, signed=True) == "+0.500"
+    assert number("accuracy", None) == "-"
+    assert interval("accuracy", None) == ""
+    assert difference("accuracy", entry((-0.2, 0.1))) == "-0.050 [-0.200, +0.100]"
+    assert difference("accuracy", entry(None)) == "+0.000"
