@@ -109,3 +109,43 @@ def save_base(folder: Path, model: Any, tokenizer: Any) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def save_adapter_folder(
+    folder: Path,
+    base_folder: Path,
+    target_modules: str | tuple[str, ...] = ("lm_head",),
+    seed: int = 1,
+) -> Path:
+    """A whole adapter folder as training leaves it: r = 4, alpha = 12, B ≠ 0, with manifest.
+
+    Marker rows are added where the base's tokenizer has no reserved tokens.
+    """
+    from lawtune.config import FinetuneConfig, LoraConfig, to_dict
+    from lawtune.files import write_json
+    from lawtune.model.adapter import add_marker_rows, save_adapter, write_manifest
+    from lawtune.model.load import load_base
+    from lawtune.model.lora import attach_lora
+    from lawtune.prompt import make_template, missing_markers
+
+    base = load_base(str(base_folder))
+    template = make_template("lawtune", base.tokenizer)
+    missing = missing_markers(template, base.tokenizer)
+    added = add_marker_rows(base.model, base.tokenizer, missing)
+    lora = LoraConfig(r=4, alpha=12, dropout=0.1, target_modules=target_modules)
+    model = randomise(attach_lora(base.model, lora), seed)
+    save_adapter(folder, model, base.tokenizer, template, added)
+    described = {"config": to_dict(FinetuneConfig(base=str(base_folder), lora=lora))}
+    described |= {"base": base.identity.to_json(), "data": {}, "versions": {}, "metrics": {}}
+    write_json(folder / "training_config.json", described)
+    write_manifest(folder)
+    return folder
+
+
+def randomise(model: Any, seed: int = 1) -> Any:
+    """Give a fresh adapter values by seed, B too, so that it changes something; return the model."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(model.named_parameters()):
+        if "lora_" in name:
+            parameter.data.normal_(std=0.2, generator=generator)
+    return model

@@ -234,7 +234,6 @@ def _download(name: str) -> Path:
 
 
 def _load_model(identity: BaseIdentity, dtype: torch.dtype) -> Any:
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -243,9 +242,14 @@ def _load_model(identity: BaseIdentity, dtype: torch.dtype) -> Any:
         model, info = AutoModelForCausalLM.from_pretrained(
             identity.path, dtype=dtype, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+    except Exception as error:
+        # Everything: what a broken folder provokes in transformers and torch has no common type.
+        reason = _first_line(error)
+        if type(error).__name__ == "UnpicklingError":
+            # torch's own message advises to run the code.
+            reason = "its weights file is a pickle that holds more than weights; it was not run"
         raise UserError(
-            f"{identity.name} cannot be loaded as a causal language model: {_first_line(error)}"
+            f"{identity.name} cannot be loaded as a causal language model: {reason}"
         ) from error
     if info["missing_keys"]:
         # transformers would fill them with random numbers and only warn.
