@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lawtune.data.distractors import choose_distractors
 from lawtune.eval.metrics import overlap
 from lawtune.records import QAPair
 
@@ -33,9 +34,6 @@ def resolve_choices(pairs: Sequence[QAPair], pool: Sequence[QAPair], seed: int) 
     }
     rechosen: dict[int, tuple[str, ...]] = {}
     if len(stored) < len(pairs):
-        # Imported here: only files without stored distractors need the machinery behind it.
-        from lawtune.data.distractors import choose_distractors
-
         chosen = {pair.id: pair.distractors for pair in choose_distractors(pool, seed)}
         rechosen = {
             index: names

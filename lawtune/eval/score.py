@@ -14,6 +14,7 @@ import numpy as np
 
 from lawtune import __version__
 from lawtune.config import EvaluateConfig, to_dict
+from lawtune.data.privacy import mask
 from lawtune.errors import UserError
 from lawtune.eval.choice import ChoiceSet, gold_wins, overlap_wins, resolve_choices
 from lawtune.eval.metrics import (
@@ -230,7 +231,8 @@ def _generate(
         batch = [prompts[place] for place in places]
         made = model.generate(batch, config.max_new_tokens, config.batch_size)
         for place, generation in zip(places, made, strict=True):
-            answers[place] = generation.text
+            # What a user would be shown: personal data is masked in every answer.
+            answers[place] = mask(generation.text)[0]
         progress(start + len(places))
     return answers
 

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 import unicodedata
 
 import numpy as np
@@ -188,3 +190,11 @@ def test_every_metric_says_what_it_is():
     assert "nc:6" in METRICS["chrf"].signature()
     assert "version:" in METRICS["chrf"].signature()
     assert "kiwipiepy:" in METRICS["rougeL"].signature()
+
+
+def test_figures_need_no_torch():
+    code = (
+        "import sys, lawtune.eval.metrics, lawtune.eval.stats, lawtune.eval.score,"
+        " lawtune.eval.report; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

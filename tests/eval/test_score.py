@@ -1,10 +1,8 @@
 import json
 import math
-import sys
 import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import pytest
 
@@ -80,17 +78,15 @@ def knows_all(prompt, answer):
     return -1.0 if question_of(prompt) == answer.replace("답", "물음") else -2.0
 
 
-def forbid_choosing(monkeypatch, chosen=None):
-    """Stands in for the module that chooses distractors, which has tests of its own."""
-    module = ModuleType("lawtune.data.distractors")
+def replace_choosing(monkeypatch, chosen=None):
+    """Stands in for the choosing of distractors, which has tests of its own."""
     calls = []
 
     def choose_distractors(pairs, seed):
         calls.append((len(pairs), seed))
         return [replace(pair, distractors=(chosen or {}).get(pair.id, ())) for pair in pairs]
 
-    module.choose_distractors = choose_distractors
-    monkeypatch.setitem(sys.modules, "lawtune.data.distractors", module)
+    monkeypatch.setattr("lawtune.eval.choice.choose_distractors", choose_distractors)
     return calls
 
 
@@ -179,7 +175,7 @@ def test_distractors_are_looked_up_in_the_pool():
 
 
 def test_records_without_distractors_get_them_chosen_or_are_counted_out(monkeypatch):
-    calls = forbid_choosing(monkeypatch, chosen={"r1": ("r0", "r2", "r3", "r4")})
+    calls = replace_choosing(monkeypatch, chosen={"r1": ("r0", "r2", "r3", "r4")})
     pairs = make_pairs()
     pairs[1] = replace(pairs[1], distractors=())
     pairs[2] = replace(pairs[2], distractors=())
@@ -194,7 +190,7 @@ def test_records_without_distractors_get_them_chosen_or_are_counted_out(monkeypa
 
 
 def test_a_file_without_choices_has_no_accuracy(monkeypatch):
-    forbid_choosing(monkeypatch)
+    replace_choosing(monkeypatch)
     pairs = [replace(pair, distractors=()) for pair in make_pairs()]
     accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
     assert accuracy["n"] == 0
@@ -211,6 +207,14 @@ def test_base_and_delta_are_paired():
     assert bits["delta_ci95"] == [pytest.approx(-1)] * 2
     assert report.metrics["response_length"]["delta"] == 2
     assert report.predictions[0] == {"id": "r0", "prediction": "답0", "base_prediction": ""}
+
+
+def test_personal_data_in_answers_is_masked():
+    number = "900101-1234567"
+    report = evaluate(
+        FakeModel(knows_all, lambda p: f"주민등록번호 {number}"), make_pairs(), CONFIG
+    )
+    assert number not in json.dumps([report.predictions, report.samples])
 
 
 def test_without_an_adapter_there_is_no_base():
