@@ -1,0 +1,58 @@
+"""Why a generated pair is not good enough to learn from."""
+
+import re
+from collections.abc import Callable
+
+from lawtune.config import BuildConfig
+from lawtune.records import QAPair, normalise
+
+_ENDS = re.compile(r"[.?!。:)\]」』\"’”]\s*$|[가-힣]\s*$")
+_PROMISED_ITEMS = re.compile(r"다음\s*(?:각\s*)?(호|목)(?:의|에|와|를|은|이|가|중|\s)")
+_TABLE = re.compile(r"[│┃├─┌└┐┘━|]{2,}|[│┃]")
+_STATED_OUTCOME = re.compile(r"사례(?:\s*\(?.*\))?$")
+_FIRST_ITEM = {"호": re.compile(r"(?m)^제1호"), "목": re.compile(r"(?m)^가목")}
+
+
+def rejection(pair: QAPair, count_tokens: Callable[[str], int], config: BuildConfig) -> str | None:
+    """The reason to leave a pair out, or None for a sound one."""
+    if _TABLE.search(pair.answer):
+        return "answer holds a table"
+    if not _ENDS.search(pair.answer):
+        return "answer ends in mid-sentence"
+    if _overlap(pair.question, pair.answer) > 0.8:
+        return "answer repeats the question"
+    if count_tokens(pair.question) > config.max_question_tokens:
+        return "question too long"
+    tokens = count_tokens(pair.answer)
+    if tokens > config.max_answer_tokens:
+        return "answer too long"
+    if tokens < config.min_answer_tokens:
+        return "answer too short"
+    return None
+
+
+def lacks_promised_items(text: str) -> bool:
+    """Whether an article announces 각 호 or 각 목 and its source text has none (some sources lose
+    them): half a list must not be taught as a whole one."""
+    for line in text.split("\n"):
+        for unit in _PROMISED_ITEMS.findall(line):
+            refers_back = re.search(rf"제\d+(?:조|항|호)[^.]*각\s*{unit}", line)
+            if not refers_back and not _FIRST_ITEM[unit].search(text):
+                return True
+    return False
+
+
+def states_outcome(holding: str) -> bool:
+    """Whether a 판시사항 tells the result (… 한 사례), so that it cannot serve as a question."""
+    return bool(_STATED_OUTCOME.search(holding.strip(" .")))
+
+
+def _overlap(question: str, answer: str) -> float:
+    """The share of the answer's character bigrams that the question has too."""
+    mine = _bigrams(answer)
+    return len(mine & _bigrams(question)) / max(1, len(mine))
+
+
+def _bigrams(text: str) -> set[str]:
+    letters = normalise(text).replace(" ", "")
+    return {letters[i : i + 2] for i in range(len(letters) - 1)}

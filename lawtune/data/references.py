@@ -1,0 +1,86 @@
+"""What a decision relies on: its 참조조문 and 참조판례, parsed to names that can be looked up."""
+
+import re
+from dataclasses import dataclass
+
+from lawtune.data.provisions import one_line, split_numbered
+
+_PARENTHESES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+_ARTICLE = re.compile(r"^(?P<law>.*?)\s*제(?P<main>\d+)조(?:의\s*(?P<branch>\d+))?(?P<rest>.*)$")
+_PARAGRAPH = re.compile(r"제(\d+)항")
+_CASE_NUMBER = re.compile(r"(?<!\d)\d{2,4}[가-힣]{1,3}\d+(?!\d)")
+
+
+@dataclass(frozen=True)
+class ArticleReference:
+    """A cited article. `number` as in `Article.number`; `paragraph` is its cited 항, if just one;
+    `former` marks a statute as it stood before a change (구 …)."""
+
+    law: str
+    number: str
+    paragraph: str | None = None
+    former: bool = False
+
+    @property
+    def article(self) -> str:
+        """제355조."""
+        main, _, branch = self.number.partition("의")
+        return f"제{main}조" + (f"의{branch}" if branch else "")
+
+    @property
+    def label(self) -> str:
+        """형법 제355조 제2항, as a lawyer writes it."""
+        return self.with_title("")
+
+    def with_title(self, title: str) -> str:
+        """형법 제355조(횡령, 배임) 제2항."""
+        titled = f"{self.article}({title})" if title else self.article
+        paragraph = f" 제{self.paragraph}항" if self.paragraph else ""
+        return f"{'구 ' if self.former else ''}{self.law} {titled}{paragraph}"
+
+
+def law_key(name: str) -> str:
+    """A statute's name as a key: spaces and the kind of middle dot make no difference."""
+    return re.sub(r"[\s·ㆍ․‧・]", "", name).removeprefix("구")
+
+
+def parse_article_references(text: str) -> dict[str, tuple[ArticleReference, ...]]:
+    """The articles of each numbered part of a 참조조문 ("" where it has no numbers)."""
+    return {
+        number: tuple(dict.fromkeys(_articles(part)))
+        for number, part in split_numbered(one_line(text)).items()
+    }
+
+
+def parse_case_references(text: str) -> dict[str, tuple[tuple[str, bool], ...]]:
+    """(case number, whether it is marked as changed 변경) of each numbered part of a 참조판례."""
+    found = {}
+    for number, part in split_numbered(one_line(text)).items():
+        cases: dict[str, bool] = {}
+        for item in re.split(r",\s*(?=[가-힣]{2,}\s*\d{4}\.)", part):
+            changed = "(변경)" in item or "(폐기)" in item
+            for case in _CASE_NUMBER.findall(item):
+                cases[case] = cases.get(case, False) or changed
+        found[number] = tuple(cases.items())
+    return found
+
+
+def _articles(part: str) -> list[ArticleReference]:
+    text = part
+    while _PARENTHESES.search(text):
+        text = _PARENTHESES.sub("", text)
+    references, law, former = [], "", False
+    for item in text.split(","):
+        match = _ARTICLE.match(item.strip())
+        if not match:
+            continue
+        if name := match["law"].strip():
+            former = name.startswith("구 ")
+            law = name.removeprefix("구 ").strip()
+        if not law or law.endswith(("부칙", "규칙안")):
+            continue
+        number = match["main"] + (f"의{match['branch']}" if match["branch"] else "")
+        paragraphs = _PARAGRAPH.findall(match["rest"])
+        one = paragraphs[0] if len(paragraphs) == 1 else None
+        references.append(ArticleReference(law, number, one, former))
+    return references
