@@ -1,8 +1,9 @@
 """Reads a saved model back with transformers alone: `python -m lawtune.export.check FOLDER PROBES
 OUT`. A separate program, because only a fresh process proves what was saved.
 
-It knows nothing of adapters, tying or merging: it loads the folder as any stranger would, computes
-the logits of the token ids in PROBES (JSON, name → ids) and writes them to OUT (safetensors).
+It knows nothing of adapters, tying or merging: it loads the folder as any stranger would, checks
+that its tokenizer spells the texts in PROBES (JSON, name → {"text", "ids"}) as it should, and
+writes the logits of their ids to OUT (safetensors).
 """
 
 import json
@@ -21,13 +22,18 @@ def main(folder: str, probes: str, out: str) -> None:
     )
     if info["missing_keys"]:
         raise SystemExit(f"the saved weights lack {sorted(info['missing_keys'])}")
-    AutoTokenizer.from_pretrained(folder)
-    model.eval()
     requests = json.loads(Path(probes).read_text(encoding="utf-8"))
+    # transformers makes up an empty tokenizer where there is none, so loading it proves nothing.
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for request in requests.values():
+        spelled = tokenizer(request["text"], add_special_tokens=False)["input_ids"]
+        if spelled[: len(request["ids"])] != request["ids"]:
+            raise SystemExit(f"the saved tokenizer spells {request['text']!r} otherwise")
+    model.eval()
     with torch.inference_mode():
         logits = {
-            name: model(input_ids=torch.tensor([ids])).logits[0].contiguous()
-            for name, ids in requests.items()
+            name: model(input_ids=torch.tensor([request["ids"]])).logits[0].contiguous()
+            for name, request in requests.items()
         }
     save_file(logits, out)
 

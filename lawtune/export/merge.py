@@ -43,6 +43,17 @@ Logits = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A text and its token ids (which may end before the text does)."""
+
+    text: str
+    ids: list[int]
+
+
+Probes = dict[str, Probe]
+
+
+@dataclass(frozen=True)
 class Parity:
     """How a merged model compares, over all probes: the largest |difference of logits| ÷ the
     largest |logit|, against adapter-on-base (must be ≤ `tolerance`) and against the base alone
@@ -106,11 +117,11 @@ def export_merged(model: str, out: Path) -> MergeReport:
 
 
 @torch.inference_mode()
-def probe_logits(model: Any, probes: dict[str, list[int]]) -> Logits:
+def probe_logits(model: Any, probes: Probes) -> Logits:
     """The logits [tokens, vocabulary] of every probe, float32."""
     return {
-        name: model(input_ids=torch.tensor([ids])).logits[0].float().contiguous()
-        for name, ids in probes.items()
+        name: model(input_ids=torch.tensor([probe.ids])).logits[0].float().contiguous()
+        for name, probe in probes.items()
     }
 
 
@@ -125,16 +136,18 @@ def _contents(out: Path) -> list[Path]:
     return list(out.iterdir()) if out.is_dir() else [out]
 
 
-def _encode_probes(model: LegalModel) -> dict[str, list[int]]:
-    """Probe name → token ids, within the model's context."""
+def _encode_probes(model: LegalModel) -> Probes:
+    """The probes by name, within the model's context."""
     types = [None, *QUESTION_TYPES]
     texts = {f"plain-{i}": text for i, text in enumerate(PROBES)}
     texts |= {
         f"question-{i}": model.render(text, types[i % len(types)]) for i, text in enumerate(PROBES)
     }
     limit = min(128, max_positions(model.model))
-    encoded = {name: encode_text(model.tokenizer, text)[:limit] for name, text in texts.items()}
-    return {name: ids for name, ids in encoded.items() if ids}
+    return {
+        name: Probe(text, encode_text(model.tokenizer, text)[:limit])
+        for name, text in texts.items()
+    }
 
 
 def _untie(model: Any) -> bool:
@@ -152,19 +165,22 @@ def _untie(model: Any) -> bool:
     return True
 
 
-def _logits_in_fresh_process(folder: Path, probes: dict[str, list[int]]) -> Logits:
+def _logits_in_fresh_process(folder: Path, probes: Probes) -> Logits:
     """What `lawtune.export.check` finds in `folder`: another process, so that nothing of this
     one's state can stand in for what was saved."""
     from safetensors.torch import load_file
 
     with TemporaryDirectory() as scratch:
         request, answer = Path(scratch) / "probes.json", Path(scratch) / "logits.safetensors"
-        request.write_text(json.dumps(probes), encoding="utf-8")
+        content = {name: asdict(probe) for name, probe in probes.items()}
+        request.write_text(json.dumps(content), encoding="utf-8")
         # This package first, wherever it was imported from; the folder is local, so no network.
         search = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         environment = os.environ | {"PYTHONPATH": search, "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, "-m", "lawtune.export.check", folder, request, answer]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, encoding="utf-8", check=False
+        )
         if done.returncode != 0:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(f"the merged model does not load: {last}; nothing was written")

@@ -58,14 +58,13 @@ class TestLikelihood:
     def test_the_adapter_is_in_it_and_can_be_taken_out(self, model: LegalModel):
         base = LegalModel.load(model.model.peft_config["default"].base_model_name_or_path)
         assert model.has_adapter and not base.has_adapter
-        tuned = model.log_likelihood("질문", "답변이다")
+        pair = ("질문", tiny.SENTENCES[0])
+        tuned, plain = model.log_likelihood(*pair), base.log_likelihood(*pair)
         with model.base_only():
-            assert model.log_likelihood("질문", "답변이다") == base.log_likelihood(
-                "질문", "답변이다"
-            )
-        assert model.log_likelihood("질문", "답변이다") == tuned
+            assert model.log_likelihood(*pair) == plain
+        assert model.log_likelihood(*pair) == tuned and abs(plain - tuned) > 0.1
         with base.base_only():
-            assert abs(base.log_likelihood("질문", "답변이다") - tuned) > 0.1
+            assert base.log_likelihood(*pair) == plain
 
     def test_a_long_prompt_loses_its_head(self, model: LegalModel):
         answer = tiny.SENTENCES[2]
