@@ -58,7 +58,8 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
         write_manifest(folder)
     folders = _folders(out)
     kept = folders[folders.index(target) :][: max(keep, 1)]
-    for folder in set(folders) - set(kept):
+    # What a killed run was just writing goes too: one process writes, so it is nobody else's.
+    for folder in (set(folders) - set(kept)) | set(out.glob(".checkpoint-*")):
         shutil.rmtree(folder, ignore_errors=True)
     return target
 

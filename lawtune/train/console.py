@@ -50,9 +50,10 @@ class TrainingBar:
             case "step":
                 self._bar.update(self._task, completed=row["step"], figures=figures(row))
             case "validation":
+                when = f"step {row['step']}" if row["step"] else "before training"
                 best = " (best so far)" if row["best"] else ""
                 self.console.print(
-                    f"step {row['step']}: validation loss {row['validation_loss']:.4f}{best}",
+                    f"{when}: validation loss {row['validation_loss']:.4f}{best}",
                     highlight=False,
                 )
             case "note":

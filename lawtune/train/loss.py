@@ -4,6 +4,7 @@
 methods (`lawtune.train.loop.Engine`).
 """
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -60,6 +61,7 @@ class LossEngine:
     """
 
     def __init__(self, model: nn.Module, pad_id: int, precision: Precision = "fp32"):
+        _expect_padding_without_mask()
         self.model = model.eval()
         self.pad_id = pad_id
         self.precision = precision
@@ -170,3 +172,14 @@ def _split(
         if head is not None and torch.equal(head(trunk(probe)), whole(probe)):
             return trunk, head
     return whole, nn.Identity()
+
+
+def _expect_padding_without_mask() -> None:
+    """Keep transformers from warning of padding without a mask: see `collate`."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    if _not_of_padding not in logger.filters:
+        logger.addFilter(_not_of_padding)
+
+
+def _not_of_padding(record: logging.LogRecord) -> bool:
+    return "passing in an `attention_mask`" not in record.getMessage()

@@ -63,13 +63,13 @@ known by its content)."""
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """A finished run. `metrics` and `parameters` are as in `training_config.json`; `resumed` is
-    False, the step a run went on from, or "finished" where there was nothing left to do."""
+    """A finished run. `metrics` and `parameters` are as in `training_config.json`; `resumed_from`
+    is the step that the run went on from (the last one where nothing was left to do), or None."""
 
     folder: Path
     metrics: dict[str, Any]
     parameters: dict[str, int]
-    resumed: bool | int | str
+    resumed_from: int | None
 
 
 def finetune(
@@ -97,7 +97,8 @@ def finetune(
     if resume and is_finished(out):
         listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         saved = read_json(out / TRAINING_CONFIG_FILE)
-        return FinetuneResult(out, saved["metrics"], saved["parameters"], "finished")
+        metrics = saved["metrics"]
+        return FinetuneResult(out, metrics, saved["parameters"], metrics["steps"])
     check_settings(config)
     check_out(out, resume)
     if config.train.tensorboard:
@@ -145,18 +146,18 @@ class _Session:
         """Train to the end and write the model folder."""
         folder = newest_valid(self.out) if resume else None
         progress = self._restore(folder) if folder else Progress()
-        begin = progress.step
-        log = TrainingLog(self.out / LOG_FILE, begin if folder else None)
+        begin = progress.step if folder else None
+        log = TrainingLog(self.out / LOG_FILE, begin)
         closing: list[TrainingLog | TensorBoardLog] = [log]
         if self.config.train.tensorboard:
-            closing.append(TensorBoardLog(self.out / TENSORBOARD_FOLDER, begin if folder else None))
+            closing.append(TensorBoardLog(self.out / TENSORBOARD_FOLDER, begin))
         self.listeners += closing
         try:
             if resume:
                 how = (
                     f"going on from {folder}" if folder else "no valid checkpoint, starting afresh"
                 )
-                self._note(begin, f"--resume: {how}")
+                self._note(progress.step, f"--resume: {how}")
             self._introduce(progress)
             self._loop().run(progress)
             self._conclude(progress)
@@ -164,7 +165,7 @@ class _Session:
             for listener in closing:
                 listener.close()
         metrics = self._write(progress, log.rows)
-        return FinetuneResult(self.out, metrics, self.parameters, begin if folder else False)
+        return FinetuneResult(self.out, metrics, self.parameters, begin)
 
     def _loop(self) -> Loop:
         settings = self.config.train
@@ -216,6 +217,11 @@ class _Session:
             self._note(0, text)
         elif progress.stopped is None:
             self.initial_loss = self.engine.mean_loss(self.validation.windows)
+            if not math.isfinite(self.initial_loss):
+                raise UserError(
+                    f"the validation loss of {self.config.base} is not a finite number even before"
+                    " training: are its weights whole, and made for this precision?"
+                )
             row = {"step": 0, "epoch": 0.0, "validation_loss": self.initial_loss, "best": False}
             self._tell({"event": "validation", **row})
 

@@ -184,6 +184,12 @@ def test_bf16_stays_near_fp32_and_sums_in_float32():
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
+def test_padding_without_a_mask_is_no_cause_for_a_warning(capfd: pytest.CaptureFixture):
+    model = MODELS["gpt2"]()
+    LossEngine(model, pad_id=model.config.pad_token_id).mean_loss(make_windows(3))
+    assert "attention_mask" not in capfd.readouterr().err
+
+
 def test_precision_and_device():
     cpu = torch.device("cpu")
     native = torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lawtune.config import FinetuneConfig, validate
+from lawtune.config import FinetuneConfig, to_dict, validate
 from lawtune.errors import UserError
 from lawtune.model.adapter import load_adapter, verify_manifest
 from lawtune.model.load import load_base
@@ -171,7 +174,7 @@ def test_resumed_equals_never_stopped(make_config, step: int):
     with pytest.raises(KilledError):
         finetune(config, listener=kill_at(step))
     resumed = finetune(config, resume=True)
-    assert resumed.resumed == (False if step == 1 else step - 1 - (step - 1) % 2)
+    assert resumed.resumed_from == {1: None, 4: 2, 5: 4, 9: 8}[step]
     expected, found = weights(whole.folder), weights(resumed.folder)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -182,10 +185,58 @@ def test_resumed_equals_never_stopped(make_config, step: int):
         assert numbers[0] == numbers[1]
 
 
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from pathlib import Path
+from lawtune.config import FinetuneConfig, load_config
+from lawtune.train import checkpoint
+from lawtune.train.run import finetune
+
+def kill(folder, write=checkpoint.write_manifest):
+    if folder.name == "checkpoint-4":
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(folder)
+
+checkpoint.write_manifest = kill
+finetune(load_config(FinetuneConfig, Path(sys.argv[1])))
+"""
+
+
+def test_a_kill_while_a_checkpoint_is_written_costs_only_that_checkpoint(
+    make_config, tmp_path: Path
+):
+    whole = finetune(make_config(out="whole", train={"save_every": 2}))
+    config = make_config(train={"save_every": 2})
+    (tmp_path / "config.yaml").write_text(json.dumps(to_dict(config)), "utf-8")
+    command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(tmp_path / "config.yaml")]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert list((tmp_path / "out").glob(".checkpoint-4.*"))
+    resumed = finetune(config, resume=True)
+    assert resumed.resumed_from == 2
+    for name, value in weights(whole.folder).items():
+        assert torch.equal(value, weights(resumed.folder)[name])
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_run_agrees_with_the_cpu(make_config, precision: str):
+    lora = {"dropout": 0.0}  # a GPU draws other masks
+    on_cpu = finetune(make_config(out="cpu", lora=lora, train={"device": "cpu"}))
+    settings = {"device": "cuda", "precision": precision}
+    on_gpu = finetune(make_config(out="gpu", lora=lora, train=settings))
+    tolerance = 1e-3 if precision == "fp32" else 5e-2
+    for name in ("initial_validation_loss", "best_validation_loss"):
+        assert on_gpu.metrics[name] == pytest.approx(on_cpu.metrics[name], rel=tolerance)
+    assert "gpu_mb" in read_rows(on_gpu.folder, "step")[0]
+
+
 def test_resume_without_a_checkpoint_starts_afresh_and_says_so(make_config):
     rows = []
     result = finetune(make_config(), resume=True, listener=rows.append)
-    assert result.resumed is False and result.metrics["steps"] == 9
+    assert result.resumed_from is None and result.metrics["steps"] == 9
     assert any("starting afresh" in row.get("text", "") for row in rows)
 
 
@@ -198,7 +249,7 @@ def test_resume_passes_over_a_damaged_checkpoint_and_clears_it_away(make_config)
     newest = Path(config.out) / "checkpoint-4" / "optimizer.safetensors"
     newest.write_bytes(newest.read_bytes()[:-3])
     resumed = finetune(config, resume=True)
-    assert resumed.resumed == 2
+    assert resumed.resumed_from == 2
     assert all(
         torch.equal(value, weights(resumed.folder)[name])
         for name, value in weights(whole.folder).items()
@@ -212,7 +263,7 @@ def test_resume_on_a_finished_run_does_nothing(make_config):
     before = {p: p.stat().st_mtime_ns for p in first.folder.rglob("*")}
     rows = []
     again = finetune(config, resume=True, listener=rows.append)
-    assert again.resumed == "finished" and again.metrics == first.metrics
+    assert again.resumed_from == 9 and again.metrics == first.metrics
     assert {p: p.stat().st_mtime_ns for p in first.folder.rglob("*")} == before
     assert "finished" in rows[-1]["text"]
 
@@ -303,10 +354,13 @@ def test_a_diverging_run_keeps_its_last_good_state(make_config, tmp_path: Path):
             "nan"
         )
     base = tiny.save_base(tmp_path / "broken", model, tokenizer)
+    broken = write_pairs(tmp_path / "broken.jsonl", range(17, 18))
     config = make_config(base=base, data={"validation": None})
     with pytest.raises(UserError, match="the loss is not a finite number in step 1.*q"):
         finetune(config)
     assert newest_valid(tmp_path / "out").name == "checkpoint-0"
+    with pytest.raises(UserError, match="not a finite number even before training"):
+        finetune(make_config(base=base, out="validated", data={"validation": str(broken)}))
 
 
 BAD = {
