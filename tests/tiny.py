@@ -143,7 +143,7 @@ def save_adapter_folder(
 
 
 def randomise(model: Any, seed: int = 1) -> Any:
-    """Give a fresh adapter values by seed, B too, so that it changes something; return the model."""
+    """Give a fresh adapter values by seed, B too, so that it has an effect; return the model."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
         if "lora_" in name:
