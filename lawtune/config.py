@@ -182,6 +182,25 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class QuickstartConfig:
+    """`lawtune quickstart`: few enough examples and answers for five minutes on two cores. The
+    whole of the built data is kept; `train_examples` of it are learnt from, `generate` test
+    questions are answered in full, and the likelihood metrics use every test question."""
+
+    data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=420))
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(epochs=1, learning_rate=1e-3, gradient_accumulation=8)
+    )
+    evaluate: EvaluateConfig = field(
+        default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128, batch_size=25)
+    )
+    train_examples: int = 600
+    validation_examples: int = 100
+    max_length: int = 512
+
+
+@dataclass(frozen=True)
 class AnswerConfig:
     """How `LegalModel.answer` decodes: greedy at temperature 0, else sampled with top-p."""
 

@@ -1,1 +1,11 @@
 """What ships inside the package: corpus, questions and answers, and the starter model."""
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+CORPUS = _HERE / "corpus"
+"""Statutes and Supreme Court decisions in Markdown; see its DATA_CARD.md."""
+
+QA = _HERE / "qa"
+"""The questions and answers that `lawtune data build` makes of the corpus."""

@@ -1,0 +1,98 @@
+"""`lawtune quickstart`: the whole job on what ships in the package, offline, in minutes."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawtune.config import DataConfig, FinetuneConfig, QuickstartConfig
+from lawtune.data.build import build, write_built
+from lawtune.eval.report import write_reports
+from lawtune.eval.score import Evaluation, evaluate
+from lawtune.eval.score import Progress as EvaluationProgress
+from lawtune.files import read_jsonl, sha256
+from lawtune.model.legal_model import LegalModel
+from lawtune.records import QAPair, read_qa, write_qa
+from lawtune.starter import CORPUS
+from lawtune.train.inputs import TRAINING_CONFIG_FILE
+from lawtune.train.monitor import LOG_FILE, Listener
+from lawtune.train.run import finetune
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who hears of the progress: notes between the stages, training rows, evaluation counts."""
+
+    say: Callable[[str], None]
+    training: Listener
+    evaluation: EvaluationProgress
+
+
+def quickstart(
+    config: QuickstartConfig,
+    out: Path,
+    lang: str,
+    count_tokens: Callable[[str], int],
+    observers: Observers,
+) -> Evaluation:
+    """Build Q&A from the starter corpus, tune the starter model, evaluate it against its base.
+
+    `out` then holds `data/`, `model/` and the reports. A run that was cut off goes on from its
+    last checkpoint; a finished one is done anew.
+
+    Raises:
+        UserError: `out` cannot be written, or the starter model is not in this installation.
+    """
+    data, model = out / "data", out / "model"
+    observers.say(f"1/3 building questions and answers from {CORPUS} → {data}")
+    built = build([str(CORPUS)], config.data, count_tokens)
+    write_built(built, data)
+    subset = data / "quickstart"
+    files = {}
+    limits = {"train": config.train_examples, "validation": config.validation_examples}
+    for name, limit in limits.items():
+        files[name] = subset / f"{name}.jsonl"
+        write_qa(files[name], evenly(built.splits[name], limit))
+    counts = {name: len(pairs) for name, pairs in built.splits.items()}
+    observers.say(f"    {counts}; training on {min(limits['train'], counts['train'])} of them")
+
+    observers.say(f"2/3 tuning the starter model → {model}")
+    if (model / TRAINING_CONFIG_FILE).is_file():
+        shutil.rmtree(model)
+    finetune(
+        FinetuneConfig(
+            base="starter",
+            data=DataConfig(str(files["train"]), str(files["validation"]), config.max_length),
+            lora=config.lora,
+            train=config.train,
+            out=str(model),
+        ),
+        resume=model.exists(),
+        listener=observers.training,
+    )
+
+    observers.say(f"3/3 evaluating base and tuned model side by side → {out / 'report.html'}")
+    test = read_qa(data / "test.jsonl")
+    tuned = LegalModel.load(str(model))
+    evaluation = evaluate(tuned, test, config.evaluate, observers.evaluation)
+    write_reports(evaluation, out, lang, training_rows(model), describe(model, data / "test.jsonl"))
+    return evaluation
+
+
+def evenly(pairs: Sequence[QAPair], limit: int) -> list[QAPair]:
+    """At most `limit` pairs, taken at even distances, so that every type keeps its share."""
+    if len(pairs) <= limit:
+        return list(pairs)
+    return [pairs[index * len(pairs) // limit] for index in range(limit)]
+
+
+def training_rows(model: Path) -> list[dict[str, Any]]:
+    """The rows of a model folder's training log; empty where there is none."""
+    log = model / LOG_FILE
+    return [row for _, row in read_jsonl(log)] if log.is_file() else []
+
+
+def describe(model: Path, data: Path) -> dict[str, str]:
+    """What a report needs to be reproduced, beside the evaluation's own account."""
+    return {"model": str(model), "data": str(data), "data_sha256": sha256(data)}
