@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import FinetuneConfig
+from lawtune.config import BuildConfig, FinetuneConfig
 from lawtune.data.encode import EncodeReport, Window, encode_pairs
+from lawtune.data.split import near_duplicates_across
 from lawtune.errors import UserError
 from lawtune.files import require_writable, sha256
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
@@ -37,12 +38,14 @@ _AT_LEAST = {
 
 @dataclass(frozen=True)
 class Split:
-    """One data file. `duplicates` are the ids of pairs that an earlier one equals (normalised)."""
+    """One data file. `duplicates` are the ids of pairs that an earlier one equals (normalised),
+    `near_duplicates` those of a validation file whose answers nearly repeat a training answer."""
 
     path: str
     sha256: str
     pairs: Sequence[QAPair]
     duplicates: Sequence[str]
+    near_duplicates: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class EncodedSplit:
         """What a user should know of this file, one sentence each."""
         counts = {
             "repeat an earlier one": self.split.duplicates,
+            "nearly repeat an answer of the training file": self.split.near_duplicates,
             "lost the head of their prompt": self.report.prompt_cut,
             "lost the tail of their answer and their end token": self.report.answer_cut,
             "were dropped for having no answer token": self.report.dropped_empty,
@@ -73,6 +77,7 @@ class EncodedSplit:
         """What the model folder records of its data."""
         facts = {"path": self.split.path, "sha256": self.split.sha256}
         facts |= {"records": len(self.split.pairs), "duplicates": list(self.split.duplicates)}
+        facts["near_duplicates"] = list(self.split.near_duplicates)
         facts["target_tokens"] = sum(window.targets for window in self.windows)
         return facts | asdict(self.report)
 
@@ -134,7 +139,10 @@ def read_splits(config: FinetuneConfig) -> tuple[Split, Split | None]:
         return train, None
     validation = _read_split(config.data.validation)
     refuse_leaks(train, validation)
-    return train, validation
+    files = {"train": train.pairs, "validation": validation.pairs}
+    found = near_duplicates_across(files, BuildConfig().near_duplicate)
+    ids = dict.fromkeys(validation_id for _, validation_id in found)
+    return train, replace(validation, near_duplicates=tuple(ids))
 
 
 def refuse_leaks(train: Split, validation: Split) -> None:

@@ -434,3 +434,14 @@ def test_cuts_and_duplicates_are_counted_and_listed(make_config, tmp_path: Path)
     notes = [row["text"] for row in rows if row["event"] == "note"]
     assert any("1 of 11 examples repeat an earlier one" in text for text in notes)
     assert any("lost the tail of their answer" in text for text in notes)
+
+
+def test_near_duplicates_of_training_answers_are_listed(make_config, tmp_path: Path):
+    first = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[0])
+    twin = {"id": "twin", "question": "전혀 다른 물음입니까?", "answer": first["answer"] + " 끝"}
+    lines = (tmp_path / "validation.jsonl").read_text("utf-8")
+    row = json.dumps(twin, ensure_ascii=False)
+    (tmp_path / "validation.jsonl").write_text(f"{lines}{row}\n", "utf-8")
+    result = finetune(make_config())
+    record = json.loads((result.folder / "training_config.json").read_text("utf-8"))
+    assert "twin" in record["data"]["validation"]["near_duplicates"]
