@@ -49,8 +49,7 @@ def test_the_data_card_lists_every_statute_with_its_date():
     card = (STARTER / "DATA_CARD.md").read_text("utf-8")
     for path in (STARTER / "corpus" / "statutes").iterdir():
         meta = dict(
-            line.split(": ", 1)
-            for line in path.read_text("utf-8").split("---\n")[1].splitlines()
+            line.split(": ", 1) for line in path.read_text("utf-8").split("---\n")[1].splitlines()
         )
         promulgated, effective = (meta[key].strip("'") for key in ("공포일자", "시행일자"))
         assert f"| {path.stem} | {promulgated} | {effective} |" in card

@@ -16,7 +16,9 @@ READMES = ("README.md", "README.ko.md")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^(?: {4}|#   )(lawtune .*?)(?:  +\(.*\))?$", re.MULTILINE)
-OURS = re.compile(r"(?<![\w/.])(?:recipes|docs|tools|tests|lawtune)/[\w/.-]+\.(?:py|md|yaml|json)\b")
+OURS = re.compile(
+    r"(?<![\w/.])(?:recipes|docs|tools|tests|lawtune)/[\w/.-]+\.(?:py|md|yaml|json)\b"
+)
 
 
 def fenced(text: str, *languages: str) -> list[str]:

@@ -13,11 +13,19 @@ from test_report import CURVE, HOSTILE, make_evaluation
 from lawtune.eval.report import write_reports
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    " --disable-background-networking --disable-component-update --hide-scrollbars"
-    " --enable-logging=stderr --disable-dev-shm-usage"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # Says what is seen: the text without what is hidden, and whether the page is wider than its window.
@@ -75,9 +83,7 @@ def test_the_page_opens_without_a_complaint(tmp_path, browse):
     write_reports(make_evaluation(text=HOSTILE), tmp_path, "ko", CURVE)
     picture = tmp_path / "report.png"
     dom, console = browse(tmp_path / "report.html", "--dump-dom")
-    _, more = browse(
-        tmp_path / "report.html", f"--screenshot={picture}", "--window-size=1280,2400"
-    )
+    _, more = browse(tmp_path / "report.html", f"--screenshot={picture}", "--window-size=1280,2400")
     assert console + more == []
     assert "lawtune 평가 보고서" in dom
     assert "<script>" not in dom.lower()
