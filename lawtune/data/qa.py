@@ -117,13 +117,14 @@ def _explanation(statute: Statute, article: Article, label: str, title: str, tex
     templates = phrasing.EXPLAIN if article.title and title else phrasing.EXPLAIN_PARAGRAPH
     parts = {"law": statute.name, "label": label, "title": title, "topic": article.title}
     question = phrasing.phrase(templates, f"{group}{label}", **parts)
-    lead = phrasing.phrase(
-        ("{law} {label}{title}{은} 다음과 같이 정하고 있습니다.",), group, **parts
-    )
+    # An answer that repeats what the question says is chosen by overlap and teaches little; only
+    # where the question does not name the article must the answer do so.
+    named = label in question
+    lead = phrasing.phrase(("{law} {label}{title}{은} 다음과 같이 정하고 있습니다.\n",), "", **parts)
     return _pair(
         "law_explanation",
         question,
-        f"{lead}\n{text}",
+        text if named else lead + text,
         Source("statute", statute.name, article.label, date=statute.effective or None),
         citations=(f"{statute.name} {label}",),
         group=group,
@@ -259,13 +260,10 @@ def _impact(case: Case, issue: str, citing: Sequence[tuple[Case, str, bool]]) ->
         lines.append(f"- {later.citation}: {context}{verb}.")
     more = len(citing) - MAX_LISTED_CASES
     lines += [f"- 그 밖에 {more}건의 판결이 있습니다."] if more > 0 else []
-    lead = phrasing.phrase(
-        ("{case}{은} {issue}에 관하여 판단한 판례입니다.",), "", case=case.citation, issue=issue
-    )
     return _pair(
         "precedent_impact",
         phrasing.phrase(phrasing.IMPACT, case.number + issue, case=case.citation, issue=issue),
-        f"{lead} 이후의 판결은 다음과 같습니다.\n" + "\n".join(lines),
+        "이후의 판결은 다음과 같습니다.\n" + "\n".join(lines),
         Source("case", case=case.number, date=case.date),
         citations=(case.citation, *(later.citation for later, _, _ in citing[:MAX_LISTED_CASES])),
         group=case_group(case),
