@@ -243,10 +243,8 @@ def _quickstart(arguments: Arguments, overrides: Overrides) -> None:
     config = load_config(QuickstartConfig, None, overrides)
     require_writable(arguments.out)
     counter = _token_counter(config.data.tokenizer)
-    with TrainingBar() as training, _evaluation_bar() as evaluation:
-        result = quickstart(
-            config, arguments.out, arguments.lang, counter, Observers(_say, training, evaluation)
-        )
+    observers = Observers(_say, TrainingBar(), _evaluation_bar())
+    result = quickstart(config, arguments.out, arguments.lang, counter, observers)
     print(format_table(result, arguments.lang))
     print(arguments.out / "report.html")
 

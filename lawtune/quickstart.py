@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from lawtune.train.run import finetune
 
 @dataclass(frozen=True)
 class Observers:
-    """Who hears of the progress: notes between the stages, training rows, evaluation counts."""
+    """Who hears of the progress: notes between the stages; training and evaluation bars, each
+    entered for its stage only."""
 
     say: Callable[[str], None]
-    training: Listener
-    evaluation: EvaluationProgress
+    training: AbstractContextManager[Listener]
+    evaluation: AbstractContextManager[EvaluationProgress]
 
 
 def quickstart(
@@ -60,22 +62,21 @@ def quickstart(
     observers.say(f"2/3 tuning the starter model → {model}")
     if (model / TRAINING_CONFIG_FILE).is_file():
         shutil.rmtree(model)
-    finetune(
-        FinetuneConfig(
-            base="starter",
-            data=DataConfig(str(files["train"]), str(files["validation"]), config.max_length),
-            lora=config.lora,
-            train=config.train,
-            out=str(model),
-        ),
-        resume=model.exists(),
-        listener=observers.training,
+    recipe = FinetuneConfig(
+        base="starter",
+        data=DataConfig(str(files["train"]), str(files["validation"]), config.max_length),
+        lora=config.lora,
+        train=config.train,
+        out=str(model),
     )
+    with observers.training as listener:
+        finetune(recipe, resume=model.exists(), listener=listener)
 
     observers.say(f"3/3 evaluating base and tuned model side by side → {out / 'report.html'}")
     test = read_qa(data / "test.jsonl")
     tuned = LegalModel.load(str(model))
-    evaluation = evaluate(tuned, test, config.evaluate, observers.evaluation)
+    with observers.evaluation as progress:
+        evaluation = evaluate(tuned, test, config.evaluate, progress)
     write_reports(evaluation, out, lang, training_rows(model), describe(model, data / "test.jsonl"))
     return evaluation
 

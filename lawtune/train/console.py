@@ -13,7 +13,7 @@ class TrainingBar:
     """A listener for `finetune`; use it as a context manager.
 
     Shows loss, learning rate, gradient norm, target tokens a second and memory; validations and
-    notes are printed above the bar and stay.
+    notes are printed above the bar and stay. The bar appears when training begins.
     """
 
     def __init__(self, console: Console | None = None):
@@ -29,7 +29,6 @@ class TrainingBar:
         self._task = None
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -38,12 +37,14 @@ class TrainingBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
     def __call__(self, row: Row) -> None:
         """Show a row."""
         match row["event"]:
             case "start":
+                self._bar.start()
                 self._task = self._bar.add_task(
                     "training", total=row["total_steps"], completed=row["step"], figures=""
                 )
