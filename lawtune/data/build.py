@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from lawtune.data.distractors import choose_distractors
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
 from lawtune.data.privacy import mask
 from lawtune.data.qa import Library, make_pairs
-from lawtune.data.quality import rejection
+from lawtune.data.quality import unfit, unsound
 from lawtune.data.quotes import QuotationIndex
+from lawtune.data.references import law_key
 from lawtune.data.sources import ReadReport, Record, read_source
-from lawtune.data.split import assign_split, drop_near_duplicates
+from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
-from lawtune.records import QAPair, fingerprint, read_qa, write_qa
+from lawtune.records import Case, QAPair, Statute, fingerprint, read_qa, write_qa
 
 QA_SUFFIXES = (".jsonl", ".csv")
 
@@ -47,25 +49,26 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     def split_of(group: str) -> str:
         return assign_split(group, config.seed, config.validation_share, config.test_share)
 
-    library = Library.of(_records(sources, read))
+    count_tokens = cache(count_tokens)
+    library = Library.of(_first_of_each(_records(sources, read), read))
     quotations = QuotationIndex(library.statutes.values(), split_of)
-    splits: dict[str, list[QAPair]] = {name: [] for name in SPLITS}
-    seen: set[str] = set()
-    for pair in _candidates(library, sources, split_of, rejected):
-        pair = _without_personal_data(pair, masked)
-        split = split_of(pair.group or pair.id)
-        reason = rejection(pair, count_tokens, config)
-        if reason is None and quotations.quotes_another_split(pair.answer, split):
-            reason = "answer quotes an article of another split"
-        if reason is None and (key := fingerprint(pair.question, pair.answer)) in seen:
-            reason = "identical pair"
-        if reason:
-            rejected[f"{pair.type or 'general'}: {reason}"] += 1
-            continue
-        seen.add(key)
-        splits[split].append(pair)
-    if config.per_type is not None:
-        splits = {name: _capped(pairs, name, config) for name, pairs in splits.items()}
+    candidates: dict[str, list[QAPair]] = {name: [] for name in SPLITS}
+    for pair in _distinct(_candidates(library, sources, split_of, rejected), masked, rejected):
+        candidates[split_of(pair.group or pair.id)].append(pair)
+    considered = sum(map(len, candidates.values())) + rejected.total()
+
+    def objection(pair: QAPair) -> str | None:
+        """Why to leave a pair out; the tokenizer, much the slowest, is asked last."""
+        if reason := unsound(pair):
+            return reason
+        if quotations.quotes_another_split(pair.answer, split_of(pair.group or pair.id)):
+            return "answer quotes an article of another split"
+        return unfit(pair, count_tokens, config)
+
+    splits, capped = {}, 0
+    for name, pairs in candidates.items():
+        splits[name], over = _select(pairs, _limit(name, config), objection, config.seed, rejected)
+        capped += over
     splits, repeats = drop_near_duplicates(splits, config.near_duplicate)
     for name in ("validation", "test"):
         splits[name] = choose_distractors(splits[name], config.seed)
@@ -77,6 +80,9 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
         "skipped": dict(read.skipped),
         "skipped_examples": read.examples,
     }
+    # considered = kept + rejected + over the cap + near-duplicates
+    statistics["considered"] = considered
+    statistics["over_per_type"] = capped
     statistics["rejected"] = dict(sorted(rejected.items()))
     statistics["near_duplicates_dropped"] = [
         {"id": a, "split": b, "repeats": c} for a, b, c in repeats
@@ -113,6 +119,8 @@ def data_card(built: Built) -> str:
         "## Left out",
         "",
     ]
+    if statistics["over_per_type"]:
+        lines.append(f"- beyond `per_type`, not looked into: {statistics['over_per_type']}")
     lines += [f"- {reason}: {count}" for reason, count in statistics["rejected"].items()]
     for reason, count in statistics["sources"]["skipped"].items():
         lines.append(f"- source skipped, {reason}: {count}")
@@ -144,30 +152,88 @@ def _candidates(
             yield from read_qa(Path(source))
 
 
+def _first_of_each(records: Iterable[Record], report: ReadReport) -> Iterator[Record]:
+    """Pass on each statute and decision once; a further one of its name is counted."""
+    seen: set[str] = set()
+    for record in records:
+        if isinstance(record, (Statute, Case)):
+            is_statute = isinstance(record, Statute)
+            key = law_key(record.name) if is_statute else case_group(record)
+            if key in seen:
+                report.skip("statute or decision read before under this name", record.origin)
+                continue
+            seen.add(key)
+        yield record
+
+
+def _distinct(
+    pairs: Iterable[QAPair], masked: Counter[str], rejected: Counter[str]
+) -> Iterator[QAPair]:
+    """The pairs with personal data masked, without exact repeats, each under an id of its own."""
+    seen: set[str] = set()
+    ids: set[str] = set()
+    for pair in pairs:
+        pair = _without_personal_data(pair, masked)
+        key = fingerprint(pair.question, pair.answer)
+        if key in seen:
+            rejected[f"{pair.type or 'general'}: identical pair"] += 1
+            continue
+        seen.add(key)
+        if pair.id in ids:
+            # Two files of a user's may both count from 1.
+            pair = replace(pair, id=f"{pair.id}-{key}")
+        ids.add(pair.id)
+        yield pair
+
+
 def _without_personal_data(pair: QAPair, masked: Counter[str]) -> QAPair:
-    question, in_question = mask(pair.question)
-    answer, in_answer = mask(pair.answer)
-    found = in_question + in_answer
-    if not found:
-        return pair
+    texts, found = {}, Counter()
+    for name in ("question", "answer", "context"):
+        if text := getattr(pair, name):
+            texts[name], kinds = mask(text)
+            found += kinds
     masked.update(found)
-    return replace(pair, question=question, answer=answer)
+    return replace(pair, **texts) if found else pair
 
 
-def _capped(pairs: Iterable[QAPair], split: str, config: BuildConfig) -> list[QAPair]:
-    """At most this split's share of `per_type` pairs of each type, chosen by hash."""
+def _limit(split: str, config: BuildConfig) -> int | None:
+    """How many pairs of a type a split may hold: its share of `per_type`."""
+    if config.per_type is None:
+        return None
     held_out = config.validation_share + config.test_share
     shares = {"validation": config.validation_share, "test": config.test_share}
-    limit = round(config.per_type * shares.get(split, 1 - held_out))
-    by_type: dict[str | None, list[QAPair]] = defaultdict(list)
-    for pair in pairs:
-        by_type[pair.type].append(pair)
-    kept = []
+    return round(config.per_type * shares.get(split, 1 - held_out))
+
+
+def _select(
+    pairs: Sequence[QAPair],
+    limit: int | None,
+    objection: Callable[[QAPair], str | None],
+    seed: int,
+    rejected: Counter[str],
+) -> tuple[list[QAPair], int]:
+    """Up to `limit` sound pairs of each type, and how many were beyond it.
+
+    Pairs are looked into in the order of a hash, and no further than the limit: of a large corpus
+    most are never tokenized. `rejected` counts what was found unsound on the way.
+    """
+    by_type: dict[str | None, list[int]] = defaultdict(list)
+    for index, pair in enumerate(pairs):
+        by_type[pair.type].append(index)
+    kept, over = [], 0
     for members in by_type.values():
-        ranked = sorted(members, key=lambda pair: _rank(pair.id, config.seed))
-        chosen = {pair.id for pair in ranked[:limit]}
-        kept += [pair for pair in members if pair.id in chosen]
-    return kept
+        chosen: list[int] = []
+        ranked = sorted(members, key=lambda index: _rank(pairs[index].id, seed))
+        for place, index in enumerate(ranked):
+            if len(chosen) == limit:
+                over += len(ranked) - place
+                break
+            if reason := objection(pairs[index]):
+                rejected[f"{pairs[index].type or 'general'}: {reason}"] += 1
+            else:
+                chosen.append(index)
+        kept += [pairs[index] for index in sorted(chosen)]
+    return kept, over
 
 
 def _rank(name: str, seed: int) -> str:

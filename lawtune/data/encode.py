@@ -47,7 +47,8 @@ def encode_pairs(
 
     An example longer than `max_length` tokens loses the head of its prompt first, then the tail of
     its answer (and then ends without EOS: the model must not learn to stop in mid-sentence). An
-    answer without a single token is dropped; everything is listed in the report.
+    answer without a single token, or without room for one, is dropped; everything is listed in
+    the report.
     """
     report = EncodeReport()
     windows = []
@@ -60,6 +61,9 @@ def encode_pairs(
             continue
         answer = [*answer, tokenizer.eos_token_id]
         prompt, answer = _fit(prompt, answer, max_length, pair.id, report)
+        if not answer:
+            report.dropped_empty.append(pair.id)
+            continue
         windows.append(Window((*prompt, *answer), len(prompt), pair.id))
     report.kept = len(windows)
     return windows, report
@@ -81,6 +85,7 @@ def _fit(
         report.prompt_cut.append(name)
         prompt = prompt[from_prompt:]
     if excess > from_prompt:
-        report.answer_cut.append(name)
-        answer = answer[: len(answer) - (excess - from_prompt)]
+        answer = answer[: max(0, len(answer) - (excess - from_prompt))]
+        if answer:
+            report.answer_cut.append(name)
     return prompt, answer

@@ -4,10 +4,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-_OUTCOME = re.compile(r"\s*\((?:원칙\S*|한정|제한\S*|일부|예외\S*)?\s*,?\s*(?:적극|소극)[^()]*\)")
-_GIVEN_ANSWER = re.compile(r"\s*\(=[^()]*(?:\([^()]*\)[^()]*)*\)")
+# Not (적극적 손해) or (소극재산), which are terms.
+_OUTCOME = re.compile(r"\s*[(\[][^()\[\]]*(?:적극|소극)(?!적|재산)[^()\[\]]*[)\]]")
+_GIVEN_ANSWER = re.compile(r"\s*\(\s*=[^()]*(?:\([^()]*\)[^()]*)*\)")
 _SHORT_BRACKET = re.compile(r"\s*\([^()]{1,12}\)$")
-_FINAL_TWO = re.compile(r"[2459]$")
+# 이, 사, 오, 구; and every letter's name but 엘, 엠, 엔 and 알.
+_OPEN_WHEN_READ = re.compile(r"[2459A-KO-QS-Za-ko-qs-z]$")
 
 EXPLAIN = (
     "{law} {label}의 내용을 설명해 주세요.",
@@ -58,6 +60,7 @@ IMPACT = (
     "{case}{이} 나온 뒤 같은 쟁점을 다룬 판결을 알려 주세요.",
 )
 
+_FINAL_BRACKET = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)$")
 _PARTICLES = {"은": ("은", "는"), "을": ("을", "를"), "이": ("이", "가")}
 
 
@@ -85,8 +88,10 @@ def issue_of(holding: str) -> str:
 def _open_syllable(text: str) -> bool:
     """Whether the last word ends in a vowel, so that 는, 를 and 가 follow it. A bracket is looked
     through: 제750조(불법행위의 내용)는 follows 조, as it is read aloud."""
-    word = re.sub(r"\s*\([^()]*\)$", "", text.rstrip()).rstrip("'\"’”」 ")
+    word, bracketed = text, 1
+    while bracketed:
+        word, bracketed = _FINAL_BRACKET.subn("", word.rstrip("'\"’”」』》〉 \n"))
     last = word[-1:]
     if "가" <= last <= "힣":
         return (ord(last) - 0xAC00) % 28 == 0
-    return bool(_FINAL_TWO.search(last))
+    return bool(_OPEN_WHEN_READ.search(last))

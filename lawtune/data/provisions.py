@@ -56,7 +56,7 @@ def to_iso_date(value: Any) -> str:
     """An ISO date from 20260317, "2018. 10. 30.", "2018-10-30" or a date; "" if it is none."""
     if isinstance(value, date):
         return value.isoformat()[:10]
-    match = re.search(r"(\d{4})\D{0,2}(\d{1,2})\D{0,2}(\d{1,2})", str(value or ""))
+    match = re.search(r"(\d{4})\D{0,2}(\d{1,2})\D{0,2}(\d{1,2})(?!\d)", str(value or ""))
     if not match:
         return ""
     try:
@@ -68,12 +68,13 @@ def to_iso_date(value: Any) -> str:
 def split_numbered(text: str) -> dict[str, str]:
     """Split "[1] … [2] …" into {"1": …, "2": …}; text without such marks is {"": text}.
 
-    Only a mark that continues the count splits, so that a bracketed number inside a sentence does
-    not. Empty text gives an empty dict.
+    The first mark must open the text, and only one that continues the count splits: a bracketed
+    number inside a sentence does neither. Empty text gives an empty dict.
     """
     starts: list[tuple[str, int, int]] = []
     for match in _NUMBERED.finditer(text):
-        if int(match[1]) == len(starts) + 1:
+        opens = starts or not _TAG.sub("", text[: match.start()]).strip()
+        if opens and int(match[1]) == len(starts) + 1:
             starts.append((match[1], match.start(), match.end()))
     if not starts:
         whole = one_line(text)
@@ -110,7 +111,7 @@ def parse_article(number: str, title: str, lines: Iterable[str]) -> Article:
         stack[-1].children.append(unit)
         stack.append(unit)
     raw = " ".join(root.lines).strip()
-    deleted = bool(_DELETED.match(raw)) and not root.children
+    deleted = bool(_DELETED.match(raw or title.strip())) and not root.children
     provisions = () if deleted else tuple(unit.freeze() for unit in root.children)
     text = "" if deleted else one_line(" ".join(root.lines))
     return Article(number, one_line(title), text, provisions, deleted)

@@ -120,7 +120,9 @@ def _explanation(statute: Statute, article: Article, label: str, title: str, tex
     # An answer that repeats what the question says is chosen by overlap and teaches little; only
     # where the question does not name the article must the answer do so.
     named = label in question
-    lead = phrasing.phrase(("{law} {label}{title}{은} 다음과 같이 정하고 있습니다.\n",), "", **parts)
+    lead = phrasing.phrase(
+        ("{law} {label}{title}{은} 다음과 같이 정하고 있습니다.\n",), "", **parts
+    )
     return _pair(
         "law_explanation",
         question,

@@ -13,14 +13,19 @@ _STATED_OUTCOME = re.compile(r"사례(?:\s*\(?.*\))?$")
 _FIRST_ITEM = {"호": re.compile(r"(?m)^제1호"), "목": re.compile(r"(?m)^가목")}
 
 
-def rejection(pair: QAPair, count_tokens: Callable[[str], int], config: BuildConfig) -> str | None:
-    """The reason to leave a pair out, or None for a sound one."""
+def unsound(pair: QAPair) -> str | None:
+    """What is wrong with a pair's text whatever its length, or None: cheap, so asked first."""
     if _TABLE.search(pair.answer):
         return "answer holds a table"
     if not _ENDS.search(pair.answer):
         return "answer ends in mid-sentence"
     if _overlap(pair.question, pair.answer) > 0.8:
         return "answer repeats the question"
+    return None
+
+
+def unfit(pair: QAPair, count_tokens: Callable[[str], int], config: BuildConfig) -> str | None:
+    """Which limit in tokens a pair breaks, or None."""
     if count_tokens(pair.question) > config.max_question_tokens:
         return "question too long"
     tokens = count_tokens(pair.answer)

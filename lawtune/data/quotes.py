@@ -1,6 +1,6 @@
 """Whether an answer quotes an article's text from another side of the split."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from lawtune.data.provisions import render_article
 from lawtune.data.split import article_group
@@ -22,26 +22,36 @@ class QuotationIndex:
 
     def __init__(self, statutes: Iterable[Statute], split_of: Callable[[str], str]):
         self._splits: dict[int, int] = {}
+        # Which lengths the runs have that begin with these SHORT_RUN words: one look-up for most
+        # places of a text instead of one for each length.
+        self._sizes: dict[int, set[int]] = {}
         for statute in statutes:
             for article in statute.articles:
                 bit = _SPLIT_BITS[split_of(article_group(statute.name, article.label))]
-                for line in render_article(article).split("\n"):
-                    for run in _runs(line.split()):
-                        self._splits[run] = self._splits.get(run, 0) | bit
+                text = render_article(article)
+                self._add(text.split(), LONG_RUN, bit)
+                for line in text.split("\n"):
+                    words = line.split()
+                    if SHORT_RUN <= len(words) < LONG_RUN:
+                        self._add(words, len(words), bit)
 
     def quotes_another_split(self, text: str, own: str) -> bool:
         """Whether `text` holds a run of words that only articles of other splits have."""
         words = text.split()
-        for size in range(SHORT_RUN, LONG_RUN + 1):
-            for start in range(len(words) - size + 1):
-                splits = self._splits.get(hash((size, *words[start : start + size])))
+        for start in range(len(words) - SHORT_RUN + 1):
+            for size in self._sizes.get(_key(words, start, SHORT_RUN), ()):
+                splits = self._splits.get(_key(words, start, size))
                 if splits and not splits & _SPLIT_BITS[own]:
                     return True
         return False
 
-
-def _runs(words: list[str]) -> Iterable[int]:
-    size = min(LONG_RUN, len(words))
-    if size >= SHORT_RUN:
+    def _add(self, words: Sequence[str], size: int, bit: int) -> None:
         for start in range(len(words) - size + 1):
-            yield hash((size, *words[start : start + size]))
+            run = _key(words, start, size)
+            self._splits[run] = self._splits.get(run, 0) | bit
+            self._sizes.setdefault(_key(words, start, SHORT_RUN), set()).add(size)
+
+
+def _key(words: Sequence[str], start: int, size: int) -> int:
+    # Too few words are left near the end of a text: the size keeps such a run apart.
+    return hash((size, *words[start : start + size]))

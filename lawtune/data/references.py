@@ -1,12 +1,13 @@
 """What a decision relies on: its 참조조문 and 참조판례, parsed to names that can be looked up."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lawtune.data.provisions import one_line, split_numbered
 
 _PARENTHESES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _ARTICLE = re.compile(r"^(?P<law>.*?)\s*제(?P<main>\d+)조(?:의\s*(?P<branch>\d+))?(?P<rest>.*)$")
+_SAME_LAW = re.compile(r"^(?:같은|동)\s*법(?:률)?(?=\s|시행|$)\s*")
 _PARAGRAPH = re.compile(r"제(\d+)항")
 _CASE_NUMBER = re.compile(r"(?<!\d)\d{2,4}[가-힣]{1,3}\d+(?!\d)")
 
@@ -41,7 +42,7 @@ class ArticleReference:
 
 def law_key(name: str) -> str:
     """A statute's name as a key: spaces and the kind of middle dot make no difference."""
-    return re.sub(r"[\s·ㆍ․‧・]", "", name).removeprefix("구")
+    return re.sub(r"[\s·ㆍ․‧・]", "", name)
 
 
 def parse_article_references(text: str) -> dict[str, tuple[ArticleReference, ...]]:
@@ -73,8 +74,18 @@ def _articles(part: str) -> list[ArticleReference]:
     for item in text.split(","):
         match = _ARTICLE.match(item.strip())
         if not match:
+            if references and law == references[-1].law and item.strip().startswith("제"):
+                # 제389조 제1항, 제3항: a further 항 of the article before it.
+                references += [
+                    replace(references[-1], paragraph=number)
+                    for number in _PARAGRAPH.findall(item)[:1]
+                ]
             continue
-        if name := match["law"].strip():
+        name = match["law"].strip()
+        if same := _SAME_LAW.match(name):
+            parent = re.sub(r"\s*시행(?:령|규칙)$", "", law)
+            law = f"{parent} {name[same.end() :]}".strip()
+        elif name:
             former = name.startswith("구 ")
             law = name.removeprefix("구 ").strip()
         if not law or law.endswith(("부칙", "규칙안")):

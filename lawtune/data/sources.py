@@ -22,8 +22,10 @@ Record = Statute | Case | Interpretation
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _ARTICLE = re.compile(
-    r"^#{2,6}\s*제(\d+)(?:조(?:의(\d+))?|의(\d+)조)\s*(?:\((.*)\))?\s*(?:[<〈\[].*)?$"
+    r"^#{2,6}\s*제(\d+)(?:조(?:의(\d+))?|의(\d+)조)\s*(?:\((.*)\))?\s*(삭\s*제)?\s*(?:[<〈\[].*)?$"
 )
+_QUOTED = re.compile(r"""^(['"])(.*)\1$""")
+_TITLE = re.compile(r"(?m)^#[ \t]+(.+)$")
 _HEADING = re.compile(r"^#{1,6}\s*(.*)$")
 _ADDENDUM = re.compile(r"^#{1,6}\s*부\s*칙")
 _STRUCTURE = re.compile(r"^제\d+(?:의\d+)?(?:편|장|절|관)(?:의\d+)?(?:\s|$)")
@@ -87,7 +89,7 @@ def parse_markdown(text: str, origin: str, report: ReadReport) -> Statute | Case
     body = text.replace("\r\n", "\n")[match.end() :]
     if meta.get("사건번호"):
         return _parse_case(meta, body, origin, report)
-    if meta.get("법령구분") or _ARTICLE.search(body):
+    if meta.get("법령구분") or any(_ARTICLE.match(line) for line in body.split("\n")):
         return _parse_statute(meta, body, origin, report)
     report.skip("neither statute nor decision", origin)
     return None
@@ -102,21 +104,55 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _parse_front_matter(text: str) -> dict[str, Any]:
+    meta = _load_yaml(text)
+    if isinstance(meta, dict):
+        return meta
+    # Titles with a colon or a quote are written bare in the wild: take each line as key and text.
+    pairs = (line.split(":", 1) for line in text.split("\n") if ":" in line)
+    return {key.strip(): _QUOTED.sub(r"\2", value.strip()) for key, value in pairs}
+
+
+def _load_yaml(text: str) -> Any:
+    """The value of a YAML text; None if it is not YAML."""
     import yaml
 
     try:
         # The C loader is ten times faster; thousands of decisions feel it.
-        meta = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        if isinstance(meta, dict):
-            return meta
-    except yaml.YAMLError:
-        pass
-    # Titles with a colon or a quote are written bare in the wild: take each line as key and text.
-    pairs = (line.split(":", 1) for line in text.split("\n") if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError):
+        # ValueError: a date that the calendar lacks, such as 2013-02-30.
+        return None
 
 
-def _parse_statute(meta: dict[str, Any], body: str, origin: str, report: ReadReport) -> Statute:
+def _text(value: Any) -> str:
+    """A front matter's value as text on one line; a list is joined by commas."""
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return "" if value is None else one_line(str(value))
+
+
+def _parse_statute(
+    meta: dict[str, Any], body: str, origin: str, report: ReadReport
+) -> Statute | None:
+    heading = _TITLE.search(body)
+    name = _text(meta.get("제목")) or (one_line(heading[1]) if heading else "")
+    if not name:
+        report.skip("statute without a name", origin)
+        return None
+    articles, addenda = _parse_articles(body, origin, report)
+    return Statute(
+        name=name.replace("ㆍ", "·"),
+        kind=_text(meta.get("법령구분")) or "법률",
+        promulgated=to_iso_date(meta.get("공포일자")),
+        effective=to_iso_date(meta.get("시행일자")),
+        articles=articles,
+        addenda=addenda,
+        origin=origin,
+    )
+
+
+def _parse_articles(body: str, origin: str, report: ReadReport) -> tuple[tuple[Article, ...], str]:
+    """The articles of a statute's body, and the text of its 부칙."""
     articles: dict[str, Article] = {}
     addenda: list[str] = []
     current: tuple[str, str] | None = None
@@ -132,11 +168,15 @@ def _parse_statute(meta: dict[str, Any], body: str, origin: str, report: ReadRep
         articles.setdefault(article.number, article)
 
     for line in body.split("\n"):
-        if match := _ARTICLE.match(line):
+        match = _ARTICLE.match(line)
+        if where == "addenda" and (match or not line.startswith("#")):
+            # 부칙 have articles of their own, numbered from 1 again.
+            addenda.append(line.lstrip("# "))
+        elif match:
             close()
             branch = match[2] or match[3]
             current = (match[1] + (f"의{branch}" if branch else ""), match[4] or "")
-            lines, where = [], "article"
+            lines, where = [match[5] or ""], "article"
         elif _ADDENDUM.match(line):
             close()
             current, where = None, "addenda"
@@ -148,18 +188,8 @@ def _parse_statute(meta: dict[str, Any], body: str, origin: str, report: ReadRep
             where = "other"
         elif where == "article" and not _STRUCTURE.match(line.strip()):
             lines.append(line)
-        elif where == "addenda":
-            addenda.append(line)
     close()
-    return Statute(
-        name=one_line(str(meta.get("제목", "")).replace("ㆍ", "·")),
-        kind=str(meta.get("법령구분", "법률")),
-        promulgated=to_iso_date(meta.get("공포일자")),
-        effective=to_iso_date(meta.get("시행일자")),
-        articles=tuple(articles.values()),
-        addenda=clean("\n".join(addenda)),
-        origin=origin,
-    )
+    return tuple(articles.values()), clean("\n".join(addenda))
 
 
 def _parse_case(meta: dict[str, Any], body: str, origin: str, report: ReadReport) -> Case | None:
@@ -168,12 +198,12 @@ def _parse_case(meta: dict[str, Any], body: str, origin: str, report: ReadReport
     if not decided:
         report.skip("decision without a date", origin)
         return None
-    kind = re.search(r"(?:전원합의체\s*)?(?:판결|결정|명령)", str(meta.get("판결유형", "")))
+    kind = re.search(r"(?:전원합의체\s*)?(?:판결|결정|명령)", _text(meta.get("판결유형")))
     return Case(
-        number=one_line(str(meta["사건번호"])),
-        court=one_line(str(meta.get("법원") or meta.get("법원명") or "")),
+        number=_text(meta["사건번호"]),
+        court=_text(meta.get("법원") or meta.get("법원명")),
         date=decided,
-        title=one_line(str(meta.get("사건명") or meta.get("제목") or "")),
+        title=_text(meta.get("사건명") or meta.get("제목")),
         kind=kind[0] if kind else "판결",
         holdings=split_numbered(sections.get("판시사항", "")),
         summaries=split_numbered(sections.get("판결요지", "")),
@@ -216,6 +246,7 @@ def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | N
     if not isinstance(row, dict) or not row.get("question") or not row.get("answer"):
         report.skip("reply without question or answer", str(file))
         return None
+    laws = row.get("related_laws") or ()
     labelled = _labelled_parts(str(row.get("text", "")))
     question = str(row["question"]).split("해석대상 법령 조문")[0]
     return Interpretation(
@@ -226,7 +257,7 @@ def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | N
         question=clean(question),
         answer=clean(str(row["answer"])),
         reason=clean(labelled.get("이유", "")),
-        statutes=tuple(str(name) for name in row.get("related_laws") or ()),
+        statutes=(laws,) if isinstance(laws, str) else tuple(str(name) for name in laws),
         origin=str(file),
     )
 
