@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lawtune import __version__
 from lawtune.config import (
@@ -70,7 +70,8 @@ def parse(parser: argparse.ArgumentParser, words: list[str]) -> tuple[Arguments,
         if word.startswith("--") and key in known:
             if not equals:
                 value = next(queue, None)
-            if value is None:
+            # What follows is the next option: `--train.epochs --resume`.
+            if value is None or (not equals and value.startswith("--")):
                 raise UserError(f"--{key} needs a value")
             overrides[key] = value
         else:
@@ -84,7 +85,7 @@ def parse(parser: argparse.ArgumentParser, words: list[str]) -> tuple[Arguments,
 
 def build_parser() -> argparse.ArgumentParser:
     """Every verb with its own arguments; `schema` is the config its overrides belong to."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lawtune", description="From Korean law to a tuned, honestly evaluated language model."
     )
     parser.add_argument("--version", action="version", version=f"lawtune {__version__}")
@@ -147,6 +148,13 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--type", choices=list(QUESTION_TYPES))
     verb.add_argument("--context", type=Path, metavar="FILE", help="a text to refer to")
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports like every other error of the user's: in one line, through `main`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
 
 
 def _verb(

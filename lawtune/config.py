@@ -235,7 +235,7 @@ def validate(schema: type[Config], tree: Mapping[str, Any], origin: str) -> Conf
 
     _refuse_unknown_keys(schema, tree, origin)
     try:
-        return TypeAdapter(schema).validate_python(dict(tree))
+        return TypeAdapter(schema).validate_python(_over_defaults(schema, tree))
     except ValidationError as error:
         first = error.errors()[0]
         # pydantic also names the union member it tried; only our own names help the reader.
@@ -248,13 +248,17 @@ def validate(schema: type[Config], tree: Mapping[str, Any], origin: str) -> Conf
 
 def valid_keys(schema: type) -> dict[str, Any]:
     """Every dotted key of `schema` with its default, in order."""
-    keys: dict[str, Any] = {}
-    for entry in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(entry.type):
-            keys |= {f"{entry.name}.{key}": value for key, value in valid_keys(entry.type).items()}
-        else:
-            keys[entry.name] = entry.default
-    return keys
+
+    def walk(config: Any, prefix: str) -> dict[str, Any]:
+        keys: dict[str, Any] = {}
+        for name, value in _fields(config).items():
+            if dataclasses.is_dataclass(value):
+                keys |= walk(value, f"{prefix}{name}.")
+            else:
+                keys[f"{prefix}{name}"] = value
+        return keys
+
+    return walk(schema(), prefix="")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -266,6 +270,24 @@ def to_dict(config: Any) -> dict[str, Any]:
         return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def _over_defaults(schema: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """`tree` with what it leaves open filled from `schema`'s own defaults. Left to themselves, the
+    other keys of a section would fall back to the section's class, not to its owner's values."""
+
+    def merge(defaults: Any, branch: Mapping[str, Any]) -> dict[str, Any]:
+        merged = _fields(defaults)
+        for key, value in branch.items():
+            inner = dataclasses.is_dataclass(merged[key]) and isinstance(value, Mapping)
+            merged[key] = merge(merged[key], value) if inner else value
+        return merged
+
+    return merge(schema(), tree)
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    return {entry.name: getattr(config, entry.name) for entry in dataclasses.fields(config)}
 
 
 def _read_yaml_mapping(path: Path) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     The path does not exist yet: the body may create a file or a folder there. If the body raises,
     what it wrote is removed and `target` is untouched. An existing folder is replaced whole.
+    Everything gets the permissions that the umask gives a new file: some writers (safetensors)
+    leave files that only their owner can read.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -36,6 +38,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         temporary = scratch / target.name
         yield temporary
+        _open_to_readers(temporary)
         _sync(temporary)
         if target.is_dir() and temporary.is_dir():
             # rename(2) refuses a folder that is not empty, so the old one steps aside first.
@@ -165,6 +168,17 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_to_readers(path: Path) -> None:
+    # A probe tells the umask; os.umask would have to change it, for every thread, to read it.
+    probe = path.parent / "probe"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for item in [path, *path.rglob("*")]:
+        # A folder is entered where a file is read: r-- becomes r-x.
+        item.chmod(mode | (mode & 0o444) >> 2 if item.is_dir() else mode)
 
 
 def _sync(path: Path) -> None:

@@ -99,11 +99,17 @@ class PromptTemplate:
         Raises:
             UserError: the file is missing or lacks a key.
         """
-        value = read_json(folder / TEMPLATES_FILE)
+        path = folder / TEMPLATES_FILE
+        value = read_json(path)
+        if not isinstance(value, dict):
+            raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
         try:
-            return cls(value["style"], value["prefix"], value["markers"], value["instructions"])
+            template = cls(value["style"], value["prefix"], value["markers"], value["instructions"])
+            for role in INSTRUCTIONS:
+                template.instructions[role]
         except KeyError as error:
-            raise UserError(f"{folder / TEMPLATES_FILE}: no {error} in it") from None
+            raise UserError(f"{path}: no {error} in it") from None
+        return template
 
 
 def make_template(template: str, tokenizer: Any) -> PromptTemplate:

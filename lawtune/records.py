@@ -181,9 +181,12 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     missing = {"question", "answer"} - set(reader.fieldnames or ())
     if missing:
         raise UserError(f"{path}, line 1: the header lacks {', '.join(sorted(missing))}")
-    for row in reader:
-        # A CSV cell cannot hold a list or an object: only the plain columns are read.
-        yield reader.line_num, {key: value for key, value in row.items() if key and value}
+    try:
+        for row in reader:
+            # A CSV cell cannot hold a list or an object: only the plain columns are read.
+            yield reader.line_num, {key: value for key, value in row.items() if key and value}
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
 
 
 def _to_pair(row: dict[str, Any], where: str) -> QAPair:
@@ -197,16 +200,17 @@ def _to_pair(row: dict[str, Any], where: str) -> QAPair:
         raise UserError(
             f"{where}: unknown type {row['type']!r}; known: {', '.join(QUESTION_TYPES)}"
         )
+    named = row.get("id") not in (None, "")  # 0 is a name too.
     source = row.get("source")
     return QAPair(
         question=row["question"],
         answer=row["answer"],
-        id=str(row.get("id") or fingerprint(row["question"], row["answer"])),
-        type=row.get("type"),
-        context=row.get("context") or None,
+        id=str(row["id"]) if named else fingerprint(row["question"], row["answer"]),
+        type=row.get("type") or None,
+        context=str(row["context"]) if row.get("context") else None,
         source=_to_source(source, where) if source else None,
         citations=_texts(row, "citations", where),
-        group=str(row["group"]) if row.get("group") else None,
+        group=str(row["group"]) if row.get("group") not in (None, "") else None,
         distractors=_texts(row, "distractors", where),
     )
 
@@ -216,7 +220,12 @@ def _to_source(value: Any, where: str) -> Source:
         return Source(kind="user", law=value)
     if not isinstance(value, dict):
         raise UserError(f"{where}: 'source' must be an object")
-    known = {key: value.get(key) for key in ("law", "article", "case", "date")}
+    known = {}
+    for key in ("law", "article", "case", "date"):
+        if (text := value.get(key)) is not None:
+            if not isinstance(text, (str, int)):
+                raise UserError(f"{where}: 'source.{key}' must be text")
+            known[key] = str(text)
     return Source(kind=str(value.get("kind", "user")), **known)
 
 

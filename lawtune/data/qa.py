@@ -97,6 +97,9 @@ def _explanations(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
             rejected["law_explanation: deleted article"] += 1
             continue
         text = render_article(article)
+        if not text:
+            rejected["law_explanation: article without text"] += 1
+            continue
         if lacks_promised_items(text):
             rejected["law_explanation: list lost in the source"] += 1
             continue
