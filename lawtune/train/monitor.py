@@ -6,6 +6,7 @@ listens gets the same rows.
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from lawtune.errors import UserError
 from lawtune.files import make_folder, write_jsonl
+from lawtune.train.loop import StepRecord
 
 LOG_FILE = "training_log.jsonl"
 
@@ -89,6 +91,17 @@ def require_tensorboard() -> None:
             "train.tensorboard is on, but the tensorboard package is not installed:"
             " pip install tensorboard"
         ) from None
+
+
+def step_row(record: StepRecord, device: torch.device) -> Row:
+    """The row of an optimiser step: its record, target tokens a second, and memory in use."""
+    rate = round(record.target_tokens / record.seconds, 1)
+    return {
+        "event": "step",
+        **asdict(record),
+        "target_tokens_per_second": rate,
+        **memory(device),
+    }
 
 
 def memory(device: torch.device) -> dict[str, float]:

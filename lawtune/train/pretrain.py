@@ -6,7 +6,6 @@ training and used to measure it.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,8 +20,9 @@ from lawtune.data.corpus import CorpusReport, Document, build_documents
 from lawtune.data.encode import Window, encode_text
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, require_writable, write_json, write_jsonl
-from lawtune.train.batches import plan_by_tokens
+from lawtune.files import atomic_path, require_writable, write_json
+from lawtune.model.load import load_tokenizer
+from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
     Checkpoint,
     assign,
@@ -31,8 +31,9 @@ from lawtune.train.checkpoint import (
     save_checkpoint,
     trainable,
 )
-from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
+from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, TrainingData
 from lawtune.train.loss import LossEngine, resolve_device, resolve_precision
+from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
 from lawtune.train.schedule import learning_rate
 from lawtune.train.tokenizer import train_tokenizer
 
@@ -50,8 +51,11 @@ class Pretrained:
     bits_per_byte: Mapping[str, float]
 
 
-def pretrain(config: PretrainConfig, resume: bool, log: Callable[[StepRecord], None]) -> Pretrained:
-    """Train tokenizer and model as `config` says and write both to `config.out/model`.
+def pretrain(
+    config: PretrainConfig, resume: bool = False, listener: Listener = lambda row: None
+) -> Pretrained:
+    """Train tokenizer and model as `config` says and write both to `config.out/model`, with the
+    facts of the run in `pretraining.json`; `config.out` also keeps the log and the checkpoints.
 
     With `resume` the run goes on from its newest valid checkpoint, bit for bit (a run by the
     clock excepted: its learning rate follows the time spent).
@@ -75,7 +79,7 @@ def pretrain(config: PretrainConfig, resume: bool, log: Callable[[StepRecord], N
     )
     sample = cut_windows(held_out, tokenizer, config.train.window, limit)
     stride = max(1, len(sample) // config.train.evaluate_windows)
-    progress = _train(config, out, engine, windows, sample[::stride], resume, log)
+    progress = _train(config, engine, windows, sample[::stride], resume, listener)
 
     scores = {
         source: bits_per_byte(
@@ -91,7 +95,7 @@ def pretrain(config: PretrainConfig, resume: bool, log: Callable[[StepRecord], N
         progress.seconds / 60,
         scores,
     )
-    facts = {"config": to_dict(config), "corpus": asdict(report), "windows": len(windows)}
+    facts = {"config": to_dict(config), "corpus": vars(report), "windows": len(windows)}
     facts |= {k: v for k, v in asdict(result).items() if k != "folder"}
     with atomic_path(folder) as temporary:
         model.to(torch.bfloat16).save_pretrained(temporary)
@@ -179,27 +183,24 @@ def _read_documents(config: PretrainConfig) -> tuple[list[Document], CorpusRepor
 
 def _tokenizer(config: PretrainConfig, out: Path, training: Sequence[Document]) -> Any:
     """The run's tokenizer: trained once, then read back, so that a resumed run keeps it."""
-    from transformers import AutoTokenizer
-
     folder = out / "tokenizer"
     if not folder.is_dir():
         texts = (document.text for document in training)
         tokenizer = train_tokenizer(texts, config.model.vocabulary, config.model.context)
         with atomic_path(folder) as temporary:
             tokenizer.save_pretrained(temporary)
-    return AutoTokenizer.from_pretrained(folder)
+    return load_tokenizer(folder)
 
 
 def _train(
     config: PretrainConfig,
-    out: Path,
     engine: LossEngine,
     windows: Sequence[Window],
     sample: Sequence[Window],
     resume: bool,
-    log: Callable[[StepRecord], None],
+    listener: Listener,
 ) -> Progress:
-    settings = config.train
+    settings, out = config.train, Path(config.out)
     optimizer = torch.optim.AdamW(
         _decay_matrices(engine.model, settings.weight_decay), lr=0.0, betas=_BETAS
     )
@@ -213,23 +214,29 @@ def _train(
     lengths = [len(window.ids) for window in windows]
 
     @lru_cache(maxsize=1)
-    def order(epoch: int) -> list[list[list[int]]]:
+    def order(epoch: int) -> list[Step]:
         return plan_by_tokens(
             lengths, settings.seed, epoch, settings.batch_tokens, settings.micro_batch_tokens
         )
 
     data = TrainingData(windows, order, settings.epochs)
-    history: list[dict[str, float]] = []
+    log = TrainingLog(out / LOG_FILE, progress.step if found else None)
+
+    def tell(row: Row) -> None:
+        log(row)
+        listener(row)
 
     def save(now: Progress) -> None:
         state = Checkpoint(trainable(engine.model), optimizer.state_dict(), asdict(now))
         save_checkpoint(out, now.step, state, keep=2)
 
     def evaluated(now: Progress, loss: float, best: bool) -> None:
-        history.append({"step": now.step, "seconds": now.seconds, "validation_loss": loss})
-        write_jsonl(out / f"validation-{int(started)}.jsonl", history)
+        row = {"step": now.step, "seconds": now.seconds, "validation_loss": loss, "best": best}
+        tell({"event": "validation", **row})
 
-    started = time.time()
+    # A run by the clock ends when it ends: it has no number of steps to count up to.
+    total = None if settings.max_minutes else data.total_steps()
+    tell({"event": "start", "step": progress.step, "total_steps": total, "windows": len(windows)})
     loop = Loop(
         engine,
         data,
@@ -242,9 +249,17 @@ def _train(
             save_every=settings.save_every,
             max_seconds=settings.max_minutes and settings.max_minutes * 60,
         ),
-        Hooks(log=log, save=save, evaluate=lambda: engine.mean_loss(sample), evaluated=evaluated),
+        Hooks(
+            log=lambda record: tell(step_row(record, engine.device)),
+            save=save,
+            evaluate=lambda: engine.mean_loss(sample),
+            evaluated=evaluated,
+        ),
     )
-    return loop.run(progress)
+    try:
+        return loop.run(progress)
+    finally:
+        log.close()
 
 
 def _schedule(settings: PretrainTrainConfig, data: TrainingData) -> Callable[[Progress], float]:

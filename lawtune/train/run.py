@@ -44,8 +44,8 @@ from lawtune.train.monitor import (
     Row,
     TensorBoardLog,
     TrainingLog,
-    memory,
     require_tensorboard,
+    step_row,
 )
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
@@ -226,9 +226,7 @@ class _Session:
             self._tell({"event": "validation", **row})
 
     def _log_step(self, record: StepRecord) -> None:
-        row = asdict(record)
-        row["target_tokens_per_second"] = round(record.target_tokens / record.seconds, 1)
-        self._tell({"event": "step", **row, **memory(self.engine.device)})
+        self._tell(step_row(record, self.engine.device))
         uniform = math.log(self.subject.base.model.get_input_embeddings().weight.shape[0])
         if record.step == 1 and record.loss > uniform + 0.5:
             self._note(

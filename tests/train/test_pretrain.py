@@ -1,0 +1,146 @@
+"""Pre-training on a tiny corpus: what is held out stays out, and a run can be cut and resumed."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lawtune.config import ArchitectureConfig, CorpusConfig, PretrainConfig, PretrainTrainConfig
+from lawtune.data.corpus import CorpusReport, Document, build_documents
+from lawtune.data.sources import ReadReport, read_source
+from lawtune.data.split import article_group, assign_split
+from lawtune.errors import UserError
+from lawtune.train.loss import LossEngine
+from lawtune.train.pretrain import bits_per_byte, build_model, cut_windows, pretrain
+from lawtune.train.tokenizer import RESERVED, train_tokenizer
+
+ARTICLES = 60
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("law")
+    lines = [
+        "---",
+        "제목: 시험법",
+        "법령구분: 법률",
+        "시행일자: 2026-01-01",
+        "---",
+        "",
+        "# 시험법",
+        "",
+    ]
+    for number in range(1, ARTICLES + 1):
+        lines += [f"##### 제{number}조 (제목{number})", ""]
+        lines += [f"임차인은 {number}일 이내에 임대인에게 {number * 3}만원을 지급하여야 한다.", ""]
+    (folder / "시험법.md").write_text("\n".join(lines), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def config(corpus: Path, tmp_path: Path) -> PretrainConfig:
+    return PretrainConfig(
+        corpus=CorpusConfig(sources=(str(corpus),)),
+        model=ArchitectureConfig(vocabulary=420, layers=1, width=16, heads=2, context=64),
+        train=PretrainTrainConfig(
+            epochs=2, batch_tokens=400, micro_batch_tokens=200, window=48, save_every=2
+        ),
+        out=str(tmp_path / "run"),
+    )
+
+
+def documents(config: PretrainConfig) -> list[Document]:
+    records = read_source(Path(config.corpus.sources[0]), ReadReport())
+    return list(build_documents(records, config.corpus, CorpusReport()))
+
+
+def test_held_out_articles_are_in_no_training_document(config: PretrainConfig):
+    held_out = {
+        number
+        for number in range(1, ARTICLES + 1)
+        if assign_split(article_group("시험법", f"제{number}조"), 42, 0.1, 0.1) != "train"
+    }
+    assert 4 <= len(held_out) <= 24
+    training = "\n".join(d.text for d in documents(config) if d.split == "train")
+    for number in range(1, ARTICLES + 1):
+        assert (f"시험법 제{number}조(" in training) == (number not in held_out)
+
+
+def test_tokenizer_keeps_every_text_and_reserves_its_tokens(config: PretrainConfig):
+    tokenizer = train_tokenizer((d.text for d in documents(config)), 420, 64)
+    text = "제750조 ① 고의 또는 過失로 … 😀 €"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == text
+    assert all(len(tokenizer(name)["input_ids"]) == 1 for name in RESERVED)
+    digits = tokenizer.convert_ids_to_tokens(tokenizer("12345")["input_ids"])
+    assert digits == ["1", "2", "3", "4", "5"]
+
+
+def test_windows_hold_one_document_each_and_all_of_it(config: PretrainConfig):
+    found = documents(config)
+    tokenizer = train_tokenizer((d.text for d in found), 420, 64)
+    for document in found:
+        windows = cut_windows([document], tokenizer, 48, None)
+        ids = [token for window in windows for token in window.ids]
+        assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(ids[1:-1]) == document.text
+        assert all(len(window.ids) <= 48 for window in windows)
+
+
+def test_bits_per_byte_by_hand(config: PretrainConfig):
+    found = documents(config)[:3]
+    tokenizer = train_tokenizer((d.text for d in found), 420, 64)
+    torch.manual_seed(0)
+    model = build_model(config.model, tokenizer)
+    nats, size = 0.0, 0
+    for document in found:
+        ids = tokenizer(document.text, add_special_tokens=False)["input_ids"][:47]
+        tokens = torch.tensor([[tokenizer.bos_token_id, *ids]])
+        logits = model(tokens).logits[0, :-1].log_softmax(-1)
+        nats -= logits.gather(1, tokens[0, 1:, None]).sum().item()
+        size += len(tokenizer.decode(ids).encode())
+    engine = LossEngine(model, tokenizer.pad_token_id)
+    assert bits_per_byte(engine, found, tokenizer, config) == pytest.approx(
+        nats / math.log(2) / size, rel=1e-5
+    )
+
+
+def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
+    rows = []
+    result = pretrain(config, listener=rows.append)
+    losses = [row["loss"] for row in rows if row["event"] == "step"]
+    assert losses[0] == pytest.approx(math.log(420), abs=0.5)
+    assert losses[-1] < losses[0] - 0.3
+    model = AutoModelForCausalLM.from_pretrained(result.folder)
+    tokenizer = AutoTokenizer.from_pretrained(result.folder)
+    assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
+    facts = json.loads((result.folder / "pretraining.json").read_text("utf-8"))
+    assert facts["corpus"]["documents"]["statute/train"] > 30
+    assert set(result.bits_per_byte) == {"statute"}
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(config: PretrainConfig, tmp_path: Path):
+    whole = pretrain(config)
+
+    class PulledError(Exception):
+        pass
+
+    def pull_the_plug(row):
+        if row["event"] == "step" and row["step"] == 5:
+            raise PulledError
+
+    cut = replace(config, out=str(tmp_path / "cut"))
+    with pytest.raises(PulledError):
+        pretrain(cut, listener=pull_the_plug)
+    resumed = pretrain(cut, resume=True)
+    first, second = ((run.folder / "model.safetensors").read_bytes() for run in (whole, resumed))
+    assert first == second
+
+
+def test_no_source_is_refused(config: PretrainConfig):
+    with pytest.raises(UserError, match=r"corpus\.sources"):
+        pretrain(replace(config, corpus=CorpusConfig()))
