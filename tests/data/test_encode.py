@@ -1,0 +1,86 @@
+"""Windows of tokens: what is learnt, what is cut, what is dropped."""
+
+import pytest
+import tiny
+
+from lawtune.data.encode import MIN_PROMPT_TOKENS, encode_pairs, encode_text
+from lawtune.prompt import make_template
+from lawtune.records import QAPair
+
+QUESTION = "임대인은 언제 계약의 갱신을 거절할 수 있습니까? " * 2
+ANSWER = "정당한 사유 없이 거절하지 못한다."
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny.make_tokenizer(merges=0)
+
+
+@pytest.fixture(scope="module")
+def template(tokenizer):
+    return make_template("lawtune", tokenizer)
+
+
+def encode(tokenizer, template, max_length, answer=ANSWER):
+    pair = QAPair(QUESTION, answer, id="p")
+    prompt = encode_text(tokenizer, template.render(QUESTION))
+    return *encode_pairs([pair], template, tokenizer, max_length), prompt
+
+
+def test_the_answer_and_eos_are_learnt_and_nothing_else(tokenizer, template):
+    (window,), report, prompt = encode(tokenizer, template, 10_000)
+    learnt = window.ids[window.target_start :]
+    assert list(window.ids[: window.target_start]) == prompt
+    assert learnt[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(learnt[:-1]) == ANSWER
+    assert tokenizer.eos_token_id not in window.ids[:-1]
+    assert window.targets == len(ANSWER.encode()) + 1  # every byte is a token here
+    assert (report.kept, report.prompt_cut, report.answer_cut) == (1, [], [])
+
+
+def test_exactly_full_is_not_cut(tokenizer, template):
+    (whole,), _, _ = encode(tokenizer, template, 10_000)
+    (window,), report, _ = encode(tokenizer, template, len(whole.ids))
+    assert window == whole
+    assert report.prompt_cut == []
+
+
+def test_the_prompt_loses_its_head_first(tokenizer, template):
+    (whole,), _, prompt = encode(tokenizer, template, 10_000)
+    (window,), report, _ = encode(tokenizer, template, len(whole.ids) - 40)
+    assert len(window.ids) == len(whole.ids) - 40
+    assert list(window.ids[: window.target_start]) == prompt[40:]
+    assert window.ids[window.target_start :] == whole.ids[whole.target_start :]
+    assert (report.prompt_cut, report.answer_cut) == (["p"], [])
+
+
+def test_a_cut_answer_does_not_end_in_eos(tokenizer, template):
+    (window,), report, prompt = encode(tokenizer, template, MIN_PROMPT_TOKENS + 10)
+    assert list(window.ids[: window.target_start]) == prompt[-MIN_PROMPT_TOKENS:]
+    assert window.targets == 10
+    assert tokenizer.eos_token_id not in window.ids
+    assert list(window.ids[window.target_start :]) == encode_text(tokenizer, ANSWER)[:10]
+    assert (report.prompt_cut, report.answer_cut) == (["p"], ["p"])
+
+
+@pytest.mark.parametrize("max_length", range(1, 80))
+def test_no_window_is_longer_than_allowed_or_without_a_target(tokenizer, template, max_length):
+    windows, report, _ = encode(tokenizer, template, max_length, answer="그렇다.")
+    assert report.kept == len(windows)
+    assert len(windows) + len(report.dropped_empty) == 1
+    for window in windows:
+        assert len(window.ids) <= max_length
+        assert window.targets >= 1
+        assert window.target_start >= 1
+
+
+def test_an_answer_without_a_token_is_dropped_and_named(tokenizer, template):
+    pairs = [QAPair("가", "", id="empty"), QAPair("가", "나", id="sound")]
+    windows, report = encode_pairs(pairs, template, tokenizer, 512)
+    assert [window.name for window in windows] == ["sound"]
+    assert (report.kept, report.dropped_empty) == (1, ["empty"])
+
+
+def test_no_special_token_is_added(tokenizer):
+    assert tokenizer.decode(encode_text(tokenizer, "민법")) == "민법"
+    assert len(encode_text(tokenizer, "민법")) == len("민법".encode())
