@@ -4,8 +4,8 @@
 
 Statutes come by name; Supreme Court decisions are those that have 판시사항 and 판결요지 for the
 same issues, rely on a chosen statute, and cite one another most. Written are the articles as in
-force (no 부칙, no 별표), and of a decision its 판시사항, 판결요지, 참조조문 and 참조판례: no facts of
-the case, so no parties. The layout is that of the public legalize-kr repositories.
+force (no 부칙, no 별표), and of a decision its 판시사항, 판결요지, 참조조문 and 참조판례: no facts
+of the case, so no parties. The layout is that of the public legalize-kr repositories.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 
 CORPUS = _HERE / "corpus"
-"""Statutes and Supreme Court decisions in Markdown; see its DATA_CARD.md."""
+"""Statutes and Supreme Court decisions in Markdown; see DATA_CARD.md."""
 
 QA = _HERE / "qa"
 """The questions and answers that `lawtune data build` makes of the corpus."""

@@ -111,10 +111,11 @@ def test_bits_per_byte_by_hand(config: PretrainConfig):
 
 def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     rows = []
-    result = pretrain(config, listener=rows.append)
+    longer = replace(config, train=replace(config.train, epochs=8))
+    result = pretrain(longer, listener=rows.append)
     losses = [row["loss"] for row in rows if row["event"] == "step"]
     assert losses[0] == pytest.approx(math.log(420), abs=0.5)
-    assert losses[-1] < losses[0] - 0.3
+    assert losses[-1] < losses[0] - 1
     model = AutoModelForCausalLM.from_pretrained(result.folder)
     tokenizer = AutoTokenizer.from_pretrained(result.folder)
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
