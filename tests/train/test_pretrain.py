@@ -115,7 +115,7 @@ def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     result = pretrain(longer, listener=rows.append)
     losses = [row["loss"] for row in rows if row["event"] == "step"]
     assert losses[0] == pytest.approx(math.log(420), abs=0.5)
-    assert losses[-1] < losses[0] - 1
+    assert losses[-1] < losses[0] - 0.5
     model = AutoModelForCausalLM.from_pretrained(result.folder)
     tokenizer = AutoTokenizer.from_pretrained(result.folder)
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)
