@@ -190,7 +190,9 @@ class QuickstartConfig:
     data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=420))
     lora: LoraConfig = field(default_factory=LoraConfig)
     train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(epochs=1, learning_rate=1e-3, gradient_accumulation=8)
+        default_factory=lambda: TrainConfig(
+            epochs=1, learning_rate=1e-3, batch_size=4, gradient_accumulation=2
+        )
     )
     evaluate: EvaluateConfig = field(
         default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128, batch_size=25)

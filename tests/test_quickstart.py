@@ -1,0 +1,70 @@
+"""`lawtune quickstart` on a tiny scale: the files it promises, and one recipe for two doors."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lawtune.config import FinetuneConfig, QuickstartConfig, load_config
+from lawtune.quickstart import Observers, evenly, quickstart
+from lawtune.records import QAPair
+from lawtune.starter import QA
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "starter.yaml"
+
+
+def test_the_recipe_is_what_quickstart_trains():
+    recipe = load_config(FinetuneConfig, RECIPE)
+    config = QuickstartConfig()
+    assert recipe.lora == config.lora
+    assert recipe.train == config.train
+    assert recipe.data.max_length == config.max_length
+    assert recipe.base == "starter"
+
+
+def test_evenly_keeps_the_shares_of_types():
+    pairs = [QAPair("q", "a", id=str(i), type="a" if i < 80 else "b") for i in range(100)]
+    taken = evenly(pairs, 10)
+    assert len(taken) == 10
+    assert sum(pair.type == "a" for pair in taken) == 8
+    assert evenly(pairs[:5], 10) == pairs[:5]
+
+
+@pytest.mark.slow
+def test_quickstart_writes_what_it_promises(tmp_path: Path):
+    config = QuickstartConfig(train_examples=8, validation_examples=5)
+    config = replace(
+        config,
+        data=replace(config.data, per_type=20),
+        evaluate=replace(config.evaluate, generate=5, max_new_tokens=4, bootstrap=50),
+    )
+    said = []
+    observers = Observers(
+        said.append, nullcontext(lambda row: None), nullcontext(lambda stage, done, total: None)
+    )
+    evaluation = quickstart(config, tmp_path, "ko", lambda text: len(text) // 3, observers)
+    for name in ("evaluation_report.json", "evaluation_summary.txt", "report.html"):
+        assert (tmp_path / name).stat().st_size > 500
+    for name in ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json"):
+        assert (tmp_path / "model" / name).is_file()
+    report = json.loads((tmp_path / "evaluation_report.json").read_text("utf-8"))
+    assert report["n"] == evaluation.n == 10
+    assert report["metrics"]["bits_per_byte"]["base"] > 0
+    assert "metrics" in json.loads((tmp_path / "model" / "training_config.json").read_text())
+    assert [line[:3] for line in said if line[0].isdigit()] == ["1/3", "2/3", "3/3"]
+    # A second run over the first one's folder does it all anew.
+    again = quickstart(config, tmp_path, "ko", lambda text: len(text) // 3, observers)
+    assert again.metrics["bits_per_byte"] == evaluation.metrics["bits_per_byte"]
+
+
+@pytest.mark.slow
+def test_the_shipped_qa_is_what_the_shipped_corpus_gives(tmp_path: Path):
+    from lawtune.cli import main
+    from lawtune.starter import CORPUS
+
+    arguments = ["data", "build", "--source", str(CORPUS), "--out", str(tmp_path)]
+    assert main([*arguments, "--per_type", str(QuickstartConfig().data.per_type)]) == 0
+    for name in ("train.jsonl", "validation.jsonl", "test.jsonl"):
+        assert (tmp_path / name).read_bytes() == (QA / name).read_bytes()
