@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 
 from lawtune.config import BuildConfig
 from lawtune.records import QAPair, normalise
@@ -10,7 +11,8 @@ _ENDS = re.compile(r"[.?!。:)\]」』\"’”]\s*$|[가-힣]\s*$")
 _PROMISED_ITEMS = re.compile(r"다음\s*(?:각\s*)?(호|목)(?:의|에|와|를|은|이|가|중|\s)")
 _TABLE = re.compile(r"[│┃├─┌└┐┘━|]{2,}|[│┃]")
 _STATED_OUTCOME = re.compile(r"사례(?:\s*\(?.*\))?$")
-_FIRST_ITEM = {"호": re.compile(r"(?m)^제1호"), "목": re.compile(r"(?m)^가목")}
+_LABEL = re.compile(r"^(?:제\d+(항|호)(?:의\d+)?|[가-힣](목)) ")
+_LEVELS = {"항": 1, "호": 2, "목": 3}
 
 
 def unsound(pair: QAPair) -> str | None:
@@ -39,11 +41,13 @@ def unfit(pair: QAPair, count_tokens: Callable[[str], int], config: BuildConfig)
 def lacks_promised_items(text: str) -> bool:
     """Whether an article announces 각 호 or 각 목 and its source text has none (some sources lose
     them): half a list must not be taught as a whole one."""
-    for line in text.split("\n"):
-        for unit in _PROMISED_ITEMS.findall(line):
-            refers_back = re.search(rf"제\d+(?:조|항|호)[^.]*각\s*{unit}", line)
-            if not refers_back and not _FIRST_ITEM[unit].search(text):
-                return True
+    lines = text.split("\n")
+    levels = [_LEVELS[m[1] or m[2]] if (m := _LABEL.match(line)) else 0 for line in lines]
+    for index, line in enumerate(lines):
+        # The list stands directly below, where the units are finer than the one that promises it.
+        below = list(takewhile(lambda level, here=levels[index]: level > here, levels[index + 1 :]))
+        if any(_LEVELS[unit] not in below for unit in _PROMISED_ITEMS.findall(line)):
+            return True
     return False
 
 
