@@ -60,15 +60,17 @@ def drop_near_duplicates(
     index = _TwinIndex(threshold)
     kept: dict[str, list[QAPair]] = {}
     dropped = []
-    for name in sorted(splits, key=lambda split: _PRECEDENCE[split]):
+    order = sorted(splits, key=lambda split: _PRECEDENCE[split])
+    for name in order:
         pairs = splits[name]
         sketches = index.sketch(pair.answer for pair in pairs)
         twins = [index.find(pair.answer, s) for pair, s in zip(pairs, sketches, strict=True)]
         dropped += [(p.id, name, found[0]) for p, found in zip(pairs, twins, strict=True) if found]
         kept[name] = [pair for pair, found in zip(pairs, twins, strict=True) if not found]
-        # Inserted only now: likeness within one split is no leak.
+        # Inserted only now: likeness within one split is no leak. The last split, much the
+        # largest, is never looked up.
         for pair, sketch, found in zip(pairs, sketches, twins, strict=True):
-            if not found:
+            if name != order[-1] and not found:
                 index.insert(pair, sketch)
     return {name: kept[name] for name in splits}, dropped
 
