@@ -236,9 +236,9 @@ def _evaluation_bar() -> Iterator[Callable[[str, int, int], None]]:
 def _token_counter(name: str) -> Callable[[str], int]:
     """How long a text is in tokens of a base's tokenizer."""
     from lawtune.data.encode import encode_text
-    from lawtune.model.load import identify, load_tokenizer
+    from lawtune.model.load import find_tokenizer
 
-    tokenizer = load_tokenizer(identify(name).path, name)
+    tokenizer = find_tokenizer(name)
     return lambda text: len(encode_text(tokenizer, text))
 
 

@@ -95,6 +95,17 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu"
     return Base(model.eval(), tokenizer, identity)
 
 
+def find_tokenizer(name: str) -> Any:
+    """The tokenizer of a base, which may be named in every way that `load_base` knows; a folder
+    needs to hold nothing but the tokenizer.
+
+    Raises:
+        UserError: there is no such base, or no tokenizer in it.
+    """
+    folder, full_name, _ = _locate(name)
+    return load_tokenizer(folder, full_name)
+
+
 def identify(name: str) -> BaseIdentity:
     """Find a base's folder (downloading it from the Hub if that is where it is) and hash it.
 
