@@ -42,6 +42,7 @@ _DEFINITION = re.compile(
 )
 _FORMER_NOTE = re.compile(r"전의\s*것|개정\s*전|폐지(?:되기|\))")
 _FORMER = re.compile(r"(?<![가-힣])구\s*\Z")
+_IN_FORCE = re.compile(r"현행\s*\Z")
 _LAW_SUFFIX = re.compile(r"(?:법|법률|령|규칙|규정|조례|고시|세칙|훈령|예규|협약|조약)\Z")
 _SUBORDINATE = re.compile(r"\s*(시행령|시행규칙)(?![가-힣])")
 _ARTICLE = (
@@ -381,9 +382,12 @@ class _Reader:
             return None, start
         if 0 <= self._private_end <= start and _LIST.match(text[self._private_end : start]):
             return None, start
+        law = self._last
         if self._quoting and self._quoting[-1].name:
-            return self._quoting[-1], start
-        return self._last, start
+            law = self._quoting[-1]
+        if _IN_FORCE.search(text[max(0, start - 4) : start]):
+            law = replace(law, former=False)
+        return law, start
 
     def _units(self, position: int) -> tuple[tuple[tuple[str, str, str], ...], int]:
         """The 항, 호 and 목 from `position` on, and where they end."""

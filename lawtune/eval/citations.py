@@ -1,0 +1,177 @@
+"""Checking citations: is there such an article, such a decision, and does it say that?
+
+Four states, and never a guess between them: verified, absent (the index has the statute, the
+statute has no such article), mismatch (there is one, but its title, paragraph or wording differ, or
+a decision's date or court does), unchecked (the index does not cover it).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lawtune.data.references import law_key
+from lawtune.eval.citation_cases import CaseCitation, court_name
+from lawtune.eval.citation_extract import Found, StatuteCitation, extract
+from lawtune.eval.citation_index import CitationIndex, IndexedArticle
+
+VERIFIED, ABSENT, MISMATCH, UNCHECKED = STATUSES = ("verified", "absent", "mismatch", "unchecked")
+
+_SHORTEST_QUOTE = 8
+"""Letters; a shorter piece of a quotation could stand anywhere."""
+_ELLIPSIS = re.compile(r"…+|\.{3,}|·{3,}|\((?:중략|생략)\)|[①-⑳]|(?<!\d)\d{1,2}\.(?!\d)")
+_HANJA = re.compile(r"\([\u3400-\u9fff\uf900-\ufaff]+\)")
+_NOT_LETTERS = re.compile(r"[^\w]|_")
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A citation with its status; `start` and `end` are positions in the text as given."""
+
+    text: str
+    kind: str
+    law: str | None
+    article: str | None
+    case: str | None
+    status: str
+    start: int
+    end: int
+
+    @property
+    def key(self) -> str | None:
+        """민법 제750조, 2013다61381; None for an article of a statute that is not named."""
+        return _key(self.law, self.article, self.case)
+
+
+@dataclass(frozen=True)
+class CitationReport:
+    """What a text cites. `as_of` is the last day (ISO) that the index knows of."""
+
+    citations: tuple[Citation, ...]
+    as_of: str
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many citations there are of each status."""
+        return Counter(citation.status for citation in self.citations)
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of citations that the index could check; None where there is none."""
+        if not self.citations:
+            return None
+        return 1 - self.counts[UNCHECKED] / len(self.citations)
+
+    def to_json(self) -> dict[str, Any]:
+        """{"citations": […], "coverage", "as_of"}."""
+        rows = [vars(citation) for citation in self.citations]
+        return {"citations": rows, "coverage": self.coverage, "as_of": self.as_of}
+
+
+def check_text(text: str, index: CitationIndex, as_of: str | None = None) -> CitationReport:
+    """Find and check every citation of a text.
+
+    `as_of` is the text's own date (ISO). A statute that the index has only in a later version is
+    then unchecked: it may have changed since. Without it the text is taken to speak of the law as
+    the index has it.
+    """
+    citations = tuple(
+        _to_citation(text, found, _status(found, index, as_of))
+        for found in extract(text, index.names)
+    )
+    return CitationReport(citations, index.as_of)
+
+
+def citation_keys(text: str) -> list[str]:
+    """The provisions and decisions that a text cites, each once, in order: "민법 제750조",
+    "2013다61381". Articles whose statute the text does not name are left out."""
+    keys = (_key(*_parts(found)) for found in extract(text))
+    return list(dict.fromkeys(key for key in keys if key))
+
+
+def classify(text: str, index: CitationIndex) -> Counter[str]:
+    """How many citations of each status a text has."""
+    return check_text(text, index).counts
+
+
+def _parts(found: Found) -> tuple[str | None, str | None, str | None]:
+    if isinstance(found, CaseCitation):
+        return None, None, found.number
+    return found.law, found.article, None
+
+
+def _key(law: str | None, article: str | None, case: str | None) -> str | None:
+    return case or (f"{law} {article}" if law else None)
+
+
+def _to_citation(text: str, found: Found, status: str) -> Citation:
+    law, article, case = _parts(found)
+    kind = "case" if case else "statute"
+    written = text[found.start : found.end]
+    return Citation(written, kind, law, article, case, status, found.start, found.end)
+
+
+def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
+    if isinstance(found, CaseCitation):
+        return _case_status(found, index)
+    statute = index.statutes.get(law_key(found.law)) if found.law else None
+    if statute is None or found.former or found.article.startswith("부칙"):
+        return UNCHECKED
+    if as_of and statute.effective > as_of:
+        return UNCHECKED
+    article = statute.articles.get(found.article)
+    if article is None or article.deleted:
+        return ABSENT
+    agrees = _same_title(found.title, article.title) and all(
+        _has_place(article, unit) for unit in found.units
+    )
+    return VERIFIED if agrees and _says(article.text, found.quote) else MISMATCH
+
+
+def _case_status(found: CaseCitation, index: CitationIndex) -> str:
+    case = index.cases.get(found.number)
+    if case is None:
+        return UNCHECKED
+    if found.date and found.date != case.date:
+        return MISMATCH
+    if found.court and found.court != court_name(case.court):
+        return MISMATCH
+    return VERIFIED
+
+
+def _same_title(cited: str, title: str) -> bool:
+    """Whether a title is meant: 불법행위 for 불법행위의 내용 will do, 부당이득 will not."""
+    mine, its = _letters(cited), _letters(title)
+    return not mine or not its or mine in its or its in mine
+
+
+def _has_place(article: IndexedArticle, unit: tuple[str, str, str]) -> bool:
+    """Whether an article has the 항, 호 and 목 cited.
+
+    A list that the article announces and the source left out shows nothing: what is cited from it
+    counts as there.
+    """
+    paragraph, item, subitem = unit
+    if paragraph not in article.places:
+        return False
+    # 제2조 제1호, where the article has several 항, may stand in any of them.
+    above = [paragraph] if paragraph else [p for p in article.places if "/" not in p]
+    for number in filter(None, (item, subitem)):
+        below = [f"{place}/{number}" for place in above]
+        found = [place for place in below if place in article.places]
+        if not found:
+            return any(place in article.lists for place in above)
+        above = found
+    return True
+
+
+def _says(text: str, quote: str) -> bool:
+    """Whether an article's text has every piece of a quotation, spaces and marks aside."""
+    whole = _letters(text)
+    pieces: Sequence[str] = [_letters(piece) for piece in _ELLIPSIS.split(quote)]
+    return all(piece in whole for piece in pieces if len(piece) >= _SHORTEST_QUOTE)
+
+
+def _letters(text: str) -> str:
+    return _NOT_LETTERS.sub("", _HANJA.sub("", text))
