@@ -142,6 +142,19 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--format", required=True, choices=["merged"])
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
 
+    verb = _verb(verbs, "cite", _cite, "find and check every citation of a text")
+    verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="default: standard input")
+    verb.add_argument("--format", choices=["text", "json"], default="text")
+    verb.add_argument(
+        "--source",
+        type=Path,
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="statutes and decisions to check against; default: those that ship with lawtune",
+    )
+    _add_language(verb)
+
     verb = _verb(verbs, "ask", _ask, "one answer, streamed", AnswerConfig)
     verb.add_argument("model", metavar="M")
     verb.add_argument("question")
@@ -375,6 +388,23 @@ def _export(arguments: Arguments, overrides: Overrides) -> None:
         f" {parity.to_adapter:.1e} (relative; at most {parity.tolerance:.0e} allowed), from the"
         f" base's by {parity.to_base:.1e}"
     )
+
+
+def _cite(arguments: Arguments, overrides: Overrides) -> None:
+    import json
+
+    from lawtune.eval.citation_index import load_index
+    from lawtune.eval.citations import check_text, format_citations
+    from lawtune.files import read_text
+    from lawtune.starter import CORPUS
+
+    # Standard input by its file name: bytes that are not UTF-8 get the same message.
+    text = read_text(arguments.file or Path("/dev/stdin"))
+    report = check_text(text, load_index(arguments.source or [CORPUS]))
+    if arguments.format == "json":
+        print(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print(format_citations(report, arguments.lang))
 
 
 def _ask(arguments: Arguments, overrides: Overrides) -> None:

@@ -18,6 +18,23 @@ from lawtune.eval.citation_index import CitationIndex, IndexedArticle
 
 VERIFIED, ABSENT, MISMATCH, UNCHECKED = STATUSES = ("verified", "absent", "mismatch", "unchecked")
 
+_TEXTS = {
+    "ko": {
+        "states": dict(zip(STATUSES, ("확인됨", "조문 없음", "불일치", "확인 못 함"), strict=True)),
+        "counts": "인용 {n}건: {counts}",
+        "coverage": "대조한 비율(coverage): {share} · 색인 기준일: {as_of}",
+        "note": "'확인 못 함'은 색인에 없는 법령·판례, 구법, 어느 법인지 알 수 없는 조문입니다.",
+        "none": "인용을 찾지 못했습니다. 색인 기준일: {as_of}",
+    },
+    "en": {
+        "states": {status: status for status in STATUSES},
+        "counts": "{n} citations: {counts}",
+        "coverage": "coverage: {share} · index as of {as_of}",
+        "note": "unchecked: a statute or decision not in the index, former law, or an article of"
+        " an unknown statute.",
+        "none": "No citation found. Index as of {as_of}",
+    },
+}
 _SHORTEST_QUOTE = 8
 """Letters; a shorter piece of a quotation could stand anywhere."""
 _ELLIPSIS = re.compile(r"…+|\.{3,}|·{3,}|\((?:중략|생략)\)|[①-⑳]|(?<!\d)\d{1,2}\.(?!\d)")
@@ -93,6 +110,31 @@ def citation_keys(text: str) -> list[str]:
 def classify(text: str, index: CitationIndex) -> Counter[str]:
     """How many citations of each status a text has."""
     return check_text(text, index).counts
+
+
+def format_citations(report: CitationReport, lang: str) -> str:
+    """One line a citation with its status and, where it says more, the key it was resolved to;
+    then the counts, the coverage and the index's date."""
+    words = _TEXTS[lang]
+    as_of = report.as_of or "-"
+    if report.coverage is None:
+        return words["none"].format(as_of=as_of)
+    lines = []
+    for citation in report.citations:
+        written = " ".join(citation.text.split())
+        meant = f" → {citation.key}" if citation.key and citation.key not in written else ""
+        lines.append(f"{words['states'][citation.status]}\t{written}{meant}")
+    counts = " · ".join(
+        f"{words['states'][status]} {report.counts[status]}"
+        for status in STATUSES
+        if report.counts[status]
+    )
+    lines.append("")
+    lines.append(words["counts"].format(n=len(report.citations), counts=counts))
+    lines.append(words["coverage"].format(share=f"{report.coverage:.0%}", as_of=as_of))
+    if report.counts[UNCHECKED]:
+        lines.append(words["note"])
+    return "\n".join(lines)
 
 
 def _parts(found: Found) -> tuple[str | None, str | None, str | None]:
