@@ -53,17 +53,6 @@ def check_files(paths: Sequence[Path], near_duplicate: float) -> CheckReport:
     return report
 
 
-def find_leaks(train: Sequence[QAPair], held_out: Sequence[QAPair]) -> list[str]:
-    """Ids of held-out pairs that are identical to a training pair or of a training group."""
-    groups = {pair.group for pair in train if pair.group}
-    known = {fingerprint(pair.question, pair.answer) for pair in train}
-    return [
-        pair.id
-        for pair in held_out
-        if pair.group in groups or fingerprint(pair.question, pair.answer) in known
-    ]
-
-
 def describe(report: CheckReport) -> str:
     """The findings as text, one a line; what is clean is said too."""
     lines = []
