@@ -163,10 +163,7 @@ def _read_kept(path: Path) -> CitationIndex | None:
             key: IndexedStatute(
                 statute["name"],
                 statute["effective"],
-                {
-                    label: _article_of(row)
-                    for label, row in statute["articles"].items()
-                },
+                {label: _article_of(row) for label, row in statute["articles"].items()},
             )
             for key, statute in kept["statutes"].items()
         }

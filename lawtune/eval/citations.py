@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from lawtune.data.references import law_key
@@ -35,11 +36,13 @@ _TEXTS = {
         "none": "No citation found. Index as of {as_of}",
     },
 }
+_SAME_TITLE = 0.8
+"""Share of letters in common: 양도 등 금지 is 양도 등의 금지."""
 _SHORTEST_QUOTE = 8
 """Letters; a shorter piece of a quotation could stand anywhere."""
 _ELLIPSIS = re.compile(r"…+|\.{3,}|·{3,}|\((?:중략|생략)\)|[①-⑳]|(?<!\d)\d{1,2}\.(?!\d)")
 _HANJA = re.compile(r"\([\u3400-\u9fff\uf900-\ufaff]+\)")
-_NOT_LETTERS = re.compile(r"[^\w]|_")
+_NOT_LETTERS = re.compile(r"[^\w]|[_ㆍ]")
 
 
 @dataclass(frozen=True)
@@ -165,9 +168,10 @@ def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
     article = statute.articles.get(found.article)
     if article is None or article.deleted:
         return ABSENT
-    agrees = _same_title(found.title, article.title) and all(
-        _has_place(article, unit) for unit in found.units
-    )
+    if not _same_title(found.title, article.title):
+        # 제5조(목적) far from any statute's name: another title only shows a wrong guess at whose.
+        return UNCHECKED if found.inferred else MISMATCH
+    agrees = all(_has_place(article, unit) for unit in found.units)
     return VERIFIED if agrees and _says(article.text, found.quote) else MISMATCH
 
 
@@ -185,7 +189,9 @@ def _case_status(found: CaseCitation, index: CitationIndex) -> str:
 def _same_title(cited: str, title: str) -> bool:
     """Whether a title is meant: 불법행위 for 불법행위의 내용 will do, 부당이득 will not."""
     mine, its = _letters(cited), _letters(title)
-    return not mine or not its or mine in its or its in mine
+    if not mine or not its or mine in its or its in mine:
+        return True
+    return SequenceMatcher(None, mine, its).ratio() >= _SAME_TITLE
 
 
 def _has_place(article: IndexedArticle, unit: tuple[str, str, str]) -> bool:
