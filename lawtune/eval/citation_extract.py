@@ -1,8 +1,8 @@
 """Finding citations: one pass over a text, from left to right, remembering what 같은 법 refers to.
 
 What a reference leaves out is taken from what stands before it: 제391조 in `상법 제209조, 제391조`,
-같은 법 시행령, 동법, 같은 조, the short names that the text defines (이하 "법"이라 한다). Where nothing
-does, the law stays None: a citation that nobody can check is still counted.
+같은 법 시행령, 동법, 같은 조, the short names that the text defines (이하 "법"이라 한다). Where
+nothing does, the law stays None: a citation that nobody can check is still counted.
 """
 
 import re
@@ -317,9 +317,9 @@ class _Reader:
         """Whose article stands at `start`, and where its citation begins; None: nobody's law."""
         text = self._text
         named = self._named
-        if named.end >= 0 and named.end <= start and start - named.end < 60:
-            if p.NEXT_TO.match(text[named.end : start]):
-                return named, named.start
+        beside = 0 <= named.end <= start < named.end + 60
+        if beside and p.NEXT_TO.match(text[named.end : start]):
+            return named, named.start
         previous = self._statute
         if previous and start - previous.end < 20:
             gap = text[previous.end : start]

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,9 @@ def load_index(sources: Sequence[Path] = (CORPUS,)) -> CitationIndex:
         shown = ", ".join(map(str, sources))
         raise UserError(f"{shown}: no statute and no decision to check citations against")
     if time.monotonic() - started > _SLOW:
-        try:
+        # A cache that cannot be written (a read-only home) only costs time.
+        with suppress(UserError):
             write_json(kept, asdict(index))
-        except UserError:
-            # A cache that cannot be written (a read-only home) only costs time.
-            pass
     return index
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lawtune.data.references import law_key
 from lawtune.eval.citation_cases import CaseCitation, court_name
-from lawtune.eval.citation_extract import Found, StatuteCitation, extract
+from lawtune.eval.citation_extract import Found, extract
 from lawtune.eval.citation_index import CitationIndex, IndexedArticle
 
 VERIFIED, ABSENT, MISMATCH, UNCHECKED = STATUSES = ("verified", "absent", "mismatch", "unchecked")
