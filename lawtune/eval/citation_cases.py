@@ -16,7 +16,7 @@ _CODES = (
     "|과|파|수|우|인|푸|준재다|준재나|민상|민공|민재|민신|형상|형공|형재|형신|행상|행공|선상|특"
     "|헌가|헌나|헌다|헌라|헌마|헌바|헌사|헌아"
 )
-NUMBER = rf"(?:42|19|20)?\d\d(?:{_CODES})\d{{1,7}}(?:-\d{{1,3}})?"
+NUMBER = rf"(?:(?:42|19|20)?\d\d(?:{_CODES})|(?:19|20)\d\d (?:{_CODES}) )\d{{1,7}}(?:-\d{{1,3}})?"
 """A case number: year, kind of case, serial number, now and then a branch."""
 
 _PARTS = re.compile(r"(.*?[가-힣]+)(\d+(?:-\d+)?)\Z")
@@ -89,9 +89,10 @@ def read_case(text: str, found: re.Match[str], last: CaseCitation | None) -> Ite
     if last and not before["court"] and _LIST.match(text[last.end : start]):
         court = last.court
         date = date or last.date
-    first = _PARTS.match(found[0])
+    number = found[0].replace(" ", "")
+    first = _PARTS.match(number)
     end = _AFTER.match(text, found.end()).end()
-    yield CaseCitation(start, end, found[0], court, date)
+    yield CaseCitation(start, end, number, court, date)
     while more := _MORE.match(text, end):
         serial = more["serial"] or more["last"]
         end = more.end()

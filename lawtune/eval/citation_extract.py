@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from lawtune.data.references import law_key
 from lawtune.eval import citation_patterns as p
 from lawtune.eval.citation_cases import CaseCitation, read_case
-from lawtune.eval.citation_names import LONGEST_NAME, Names, known_names, parent, subordinate
+from lawtune.eval.citation_names import (
+    LONGEST_NAME,
+    SUBORDINATE,
+    Names,
+    known_names,
+    parent,
+    subordinate,
+)
 from lawtune.eval.citation_text import readable
 
 LONGEST_RANGE = 30
@@ -210,6 +217,11 @@ class _Reader:
         begin = max(begin, self._text.rfind("\n", begin, end) + 1)
         starts = self._word_starts(begin, end)
         words = [self._text[begin + start : end].split()[0] for start in starts]
+        if len(words) > 1 and words[-1] in SUBORDINATE:
+            # 화약류단속법 시행령: the statute before it decides whether that is a name.
+            words.pop()
+            if not words[-1].endswith(("법", "법률")):
+                return False
         first = len(words) - 1
         if len(words) > 1 and words[-2] in ("관한", "위한", "대한"):
             while first and not p.NO_NAME.search(words[first - 1]):
@@ -238,7 +250,7 @@ class _Reader:
             return self._aliases[key]
         if name := self._names.find(key):
             return _Law(name)
-        for suffix in ("시행령", "시행규칙"):
+        for suffix in SUBORDINATE:
             if key.endswith(suffix) and (law := self._aliases.get(key[: -len(suffix)])):
                 return _Law(subordinate(law.name, suffix), law.former)
         return None

@@ -1,0 +1,386 @@
+"""Citations: found as a reader finds them, checked to four states, in any encoding of a text."""
+
+import json
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lawtune.cli import main
+from lawtune.data.references import law_key, parse_article_references
+from lawtune.data.sources import ReadReport, read_source
+from lawtune.errors import UserError
+from lawtune.eval.citation_extract import StatuteCitation, extract
+from lawtune.eval.citation_index import CitationIndex, build_index, load_index
+from lawtune.eval.citations import check_text, citation_keys, classify
+from lawtune.records import Case
+from lawtune.starter import CORPUS
+
+LABELLED = Path(__file__).parent / "citations"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory) -> CitationIndex:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield load_index()
+    patch.undo()
+
+
+def passages(half: str) -> list[dict]:
+    return [json.loads(line) for line in (LABELLED / f"{half}.jsonl").read_text().splitlines()]
+
+
+def states(text: str, index: CitationIndex, as_of: str | None = None) -> list[tuple]:
+    rows = check_text(text, index, as_of).citations
+    return [(row.law or row.case, row.article, row.status) for row in rows]
+
+
+def statuses(text: str, index: CitationIndex) -> list[str]:
+    return [row.status for row in check_text(text, index).citations]
+
+
+# --- against the labels -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half", ["open", "sealed"])
+def test_finds_and_judges_what_the_labels_say(half, index):
+    matched = found = labelled = right = 0
+    for passage in passages(half):
+        gold: Counter = Counter()
+        gold_status = {}
+        for row in passage["citations"]:
+            law = row["law"] and law_key(row["law"])
+            what = (row["start"], row["end"], law, row["article"], row["case"])
+            gold[what] += 1
+            gold_status[what] = row["status"]
+        got: Counter = Counter()
+        for row in check_text(passage["text"], index).citations:
+            law = row.law and law_key(row.law)
+            what = (row.start, row.end, law, row.article, row.case)
+            got[what] += 1
+            right += gold_status.get(what) == row.status
+        matched += (gold & got).total()
+        labelled += gold.total()
+        found += got.total()
+    assert labelled > 200
+    assert 2 * matched / (labelled + found) >= 0.97
+    assert right / labelled >= 0.97
+    # Among the citations that were found, the state is the labelled one.
+    assert right / matched >= 0.98
+
+
+def test_labels_point_at_their_text():
+    for half in ("open", "sealed"):
+        for passage in passages(half):
+            for row in passage["citations"]:
+                assert passage["text"][row["start"] : row["end"]] == row["text"]
+
+
+def test_agrees_with_the_reader_of_reference_lists():
+    """The corpus's own reference lists, parsed by other code, read back from running text."""
+    wrong = total = 0
+    for record in read_source(CORPUS / "decisions", ReadReport()):
+        if not isinstance(record, Case):
+            continue
+        for references in parse_article_references(record.cited_articles).values():
+            for reference in references:
+                total += 1
+                keys = [law_key(key) for key in citation_keys(reference.label)]
+                wrong += keys != [law_key(f"{reference.law} {reference.article}")]
+    assert total > 4000
+    assert wrong / total < 0.01
+
+
+# --- what is recognised -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("「민법」 제750조 제1항 제2호", ["민법 제750조"]),
+        ("민법 750조", ["민법 제750조"]),
+        ("민법 §750", ["민법 제750조"]),
+        ("민법 제14조의3제2항", ["민법 제14조의3"]),
+        (
+            "소득세법 제1조와 같은 법 시행령 제3조의2",
+            ["소득세법 제1조", "소득세법 시행령 제3조의2"],
+        ),
+        ("형법 제1조, 동법 제2조", ["형법 제1조", "형법 제2조"]),
+        ("구 근로기준법(2007. 4. 11. 개정 전) 제30조", ["근로기준법 제30조"]),
+        ("민법 제3조부터 제5조까지", ["민법 제3조", "민법 제4조", "민법 제5조"]),
+        ("민법 제3조, 제5조 내지 제7조", [f"민법 제{n}조" for n in (3, 5, 6, 7)]),
+        ("민법 제103조·제104조", ["민법 제103조", "민법 제104조"]),
+        ("형법 제5조 제1항 및 같은 조 제3항", ["형법 제5조"]),
+        ("형법 제37조 전단, 제38조", ["형법 제37조", "형법 제38조"]),
+        ("형법·형사소송법 제5조", ["형사소송법 제5조"]),
+        (
+            '개인정보 보호법(이하 "법"이라 한다) 제3조. 법 제4조',
+            [f"개인정보 보호법 제{n}조" for n in (3, 4)],
+        ),
+        ("개인정보법 제15조", ["개인정보 보호법 제15조"]),
+        ("표시ㆍ광고의 공정화에 관한 법률 제3조", ["표시·광고의 공정화에 관한 법률 제3조"]),
+        ("한편 항공기 등의 무엇에 관한 법률 제9조", ["항공기 등의 무엇에 관한 법률 제9조"]),
+        ("「금융투자업규정」 제4-19조제7호", ["금융투자업규정 제4-19조"]),
+        ("근로기준법 부칙 제2조", ["근로기준법 부칙 제2조"]),
+        ("대법원 2018. 10. 30. 선고 2013다61381 전원합의체 판결", ["2013다61381"]),
+        ("헌재 2017. 3. 10. 2016헌나1", ["2016헌나1"]),
+        (
+            "서울중앙지법 2018. 4. 6. 선고 2016고합203, 220(병합) 판결",
+            ["2016고합203", "2016고합220"],
+        ),
+        ("2007. 3. 29. 선고 2005두13018, 2008. 1. 1. 시행", ["2005두13018"]),
+    ],
+)
+def test_keys_of_a_text(text, keys):
+    assert citation_keys(text) == keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "예산 3조 원과 2조합, 제1조건",
+        "단체협약 제10조와 제12조",
+        "이 사건 약관 제5조",
+        "2016년 10월 30일 제3항",
+        "2010형제1234호",
+        "",
+    ],
+)
+def test_what_is_no_citation(text):
+    assert citation_keys(text) == []
+    assert extract(text) == []
+
+
+def test_the_note_of_a_former_version_hides_nothing_behind_it():
+    text = (
+        "구 공공기관법(2011. 3. 29. 법률 제10465호 개인정보 보호법 부칙 제2조로 폐지) 제11조"
+        "(현행 개인정보 보호법 제59조 제2호 참조), 제23조 제2항"
+    )
+    assert citation_keys(text) == [
+        "공공기관법 제11조",
+        "개인정보 보호법 제59조",
+        "공공기관법 제23조",
+    ]
+
+
+def test_a_quotation_speaks_of_the_statute_it_quotes():
+    text = (
+        '한국도로공사법 제13조의3이 "정부투자기관관리기본법 제18조의 임원 외에 제12조의2에 의하여'
+        ' 위탁받은 자"라고 규정하고, 제14조는'
+    )
+    laws = [found.law for found in extract(text)]
+    assert laws[0] == laws[2] == laws[3] == "한국도로공사법"
+
+
+def test_an_article_of_an_unnamed_statute_is_counted_but_has_no_key(index):
+    report = check_text("동법 제24조 제1항에 의하면", index)
+    assert [(row.law, row.article, row.status) for row in report.citations] == [
+        (None, "제24조", "unchecked")
+    ]
+    assert citation_keys("동법 제24조 제1항에 의하면") == []
+
+
+# --- traps that others fell into ----------------------------------------------------------------
+
+
+def test_words_before_a_statutes_name_do_not_hide_it(index):
+    for words in ("이 사건에 적용되는 ", "피고인은 또한 ", "대법원도 ", "한편, ", "※ ", "ㅇ"):
+        assert states(f"{words}민법 제750조에 따라", index) == [("민법", "제750조", "verified")]
+
+
+def test_case_numbers_count_in_the_coverage(index):
+    report = check_text("민법 제750조, 대법원 2099. 1. 1. 선고 2099다1 판결", index)
+    assert report.coverage == 0.5
+    assert report.to_json()["coverage"] == 0.5
+    assert report.as_of == "2026-05-26"
+
+
+def test_brackets_middle_dots_and_same_law_rules_are_read(index):
+    for dot in "·ㆍ․・":
+        text = f"「표시{dot}광고의 공정화에 관한 법률」 제3조 및 같은 법 시행규칙 제2조"
+        assert [row[2] for row in states(text, index)] == ["verified", "unchecked"]
+
+
+def test_what_the_index_lacks_is_unchecked_and_never_absent():
+    empty = CitationIndex()
+    assert set(statuses("민법 제9999조, 대법원 2013다61381 판결", empty)) == {"unchecked"}
+
+
+# --- the four states --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("민법 제750조", "verified"),
+        ("민법 제9999조", "absent"),
+        ("민법 제750조(불법행위의 내용)", "verified"),
+        ("민법 제750조(부당이득의 내용)", "mismatch"),
+        ("민법 제750조 제1항", "mismatch"),
+        ("민법 제108조 제2항", "verified"),
+        ("민법 제108조 제3항", "mismatch"),
+        ("형법 제38조 제1항 제2호", "verified"),
+        ("형법 제38조 제1항 제9호", "mismatch"),
+        ("민사소송법 제1조", "unchecked"),
+        ("구 민법(1990. 1. 13. 법률 제4199호로 개정되기 전의 것) 제750조", "unchecked"),
+        ("민법 부칙 제1조", "unchecked"),
+        ("대법원 2003. 1. 24. 선고 2000다20670 판결", "verified"),
+        ("대법원 2003. 1. 25. 선고 2000다20670 판결", "mismatch"),
+        ("서울고법 2003. 1. 24. 선고 2000다20670 판결", "mismatch"),
+        ("2000다20670", "verified"),
+        ("대법원 2016. 9. 30. 선고 2015다19124 판결", "verified"),
+        ("대법원 2003. 1. 24. 선고 2000다20671 판결", "unchecked"),
+    ],
+)
+def test_states(text, status, index):
+    assert statuses(text, index) == [status]
+
+
+def test_a_quotation_is_compared(index):
+    said = (
+        "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 그 손해를 배상할 책임이 {}다."
+    )
+    for word, status in (("있", "verified"), ("없", "mismatch")):
+        text = f"민법 제750조는 “{said.format(word)}”라고 규정하고 있다."
+        assert statuses(text, index) == [status]
+
+
+def test_law_that_took_effect_after_the_text_is_unchecked(index):
+    assert states("형법 제1조", index, as_of="2020-01-01") == [("형법", "제1조", "unchecked")]
+    assert states("형법 제1조", index, as_of="2026-10-01") == [("형법", "제1조", "verified")]
+
+
+def test_wrong_articles_soar_when_numbers_are_changed(index):
+    right = "민법 제750조, 형법 제37조, 상법 제418조 제2항"
+    wrong = right.replace("조", "9조").replace("제4189조", "제41899조").replace("750", "7509")
+    assert classify(right, index) == {"verified": 3}
+    assert classify(wrong, index)["absent"] == 3
+
+
+# --- encodings and positions ------------------------------------------------------------------
+
+
+def full_width(text: str) -> str:
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+def test_other_encodings_of_a_text_behave_as_its_twin(index):
+    plain = "\n".join(passage["text"] for passage in passages("open")[:40])
+    gold = states(plain, index)
+    assert len(gold) > 80
+    for change in (
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: text.replace("\n", "\r\n"),
+        full_width,
+        lambda text: unicodedata.normalize("NFD", full_width(text)).replace("\n", "\r\n"),
+    ):
+        changed = change(plain)
+        report = check_text(changed, index)
+        assert [(r.law or r.case, r.article, r.status) for r in report.citations] == gold
+        for row in report.citations:
+            assert changed[row.start : row.end] == row.text
+
+
+def test_positions_are_those_of_the_text_given(index):
+    text = unicodedata.normalize("NFD", "피고는 민법 제750조에 따라")
+    (row,) = check_text(text, index).citations
+    assert text[row.start : row.end] == row.text == unicodedata.normalize("NFD", "민법 제750조")
+
+
+def test_odd_texts_neither_crash_nor_stall(index):
+    for text in (
+        "(" * 50_000,
+        '"' * 50_000,
+        "민법(" * 9_000,
+        "제" + " " * 50_000,
+        "2013다1, 12" * 5_000,
+    ):
+        check_text(text, index)
+
+
+# --- the index --------------------------------------------------------------------------------
+
+
+def test_an_index_of_ones_own_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lawtune.eval.citation_index._SLOW", 0)
+    source = tmp_path / "laws"
+    source.mkdir()
+    law = "---\n제목: 우주여행법\n법령구분: 법률\n공포일자: 2030-01-02\n시행일자: 2030-02-01\n---\n"
+    law += "# 우주여행법\n\n##### 제1조 (목적)\n\n이 법은 우주여행을 다룬다.\n\n##### 제2조 삭제\n"
+    (source / "a.md").write_text(law, encoding="utf-8")
+    index = load_index([source])
+    assert index.as_of == "2030-01-02"
+    text = "우주여행법 제1조, 제2조, 제3조"
+    assert statuses(text, index) == ["verified", "absent", "absent"]
+    (kept,) = (tmp_path / "cache" / "lawtune").iterdir()
+    assert load_index([source]) == index
+    kept.write_text("{", encoding="utf-8")
+    assert load_index([source]) == index
+    (source / "a.md").write_text(law.replace("제2조 삭제", "제2조 (정의)\n\n뜻"), encoding="utf-8")
+    assert statuses(text, load_index([source])) == ["verified", "verified", "absent"]
+
+
+def test_an_index_of_nothing_is_refused(tmp_path):
+    (tmp_path / "a.md").write_text("no front matter", encoding="utf-8")
+    with pytest.raises(UserError, match="no statute and no decision"):
+        load_index([tmp_path])
+    assert build_index([]) == CitationIndex()
+
+
+# --- the verb ---------------------------------------------------------------------------------
+
+
+def test_cite_writes_json(tmp_path, capsys, index):
+    file = tmp_path / "text.txt"
+    file.write_text("민법 제750조와 대법원 2013다61381 판결", encoding="utf-8")
+    assert main(["cite", str(file), "--format", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["coverage"] == 0.5
+    assert report["citations"][0] == {
+        "text": "민법 제750조",
+        "kind": "statute",
+        "law": "민법",
+        "article": "제750조",
+        "case": None,
+        "status": "verified",
+        "start": 0,
+        "end": 8,
+    }
+    assert report["citations"][1]["kind"] == "case"
+    assert report["citations"][1]["case"] == "2013다61381"
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        ("ko", ("확인됨\t민법 제1조", "조문 없음", "색인 기준일: 2026-05-26")),
+        ("en", ("verified", "absent")),
+    ],
+)
+def test_cite_says_coverage_and_date(tmp_path, capsys, index, lang, words):
+    file = tmp_path / "text.txt"
+    file.write_text("민법 제1조, 제9999조", encoding="utf-8")
+    assert main(["cite", str(file), "--lang", lang]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words)
+    assert "100%" in out
+
+
+def test_cite_refuses_what_is_not_there(tmp_path, capsys, index):
+    assert main(["cite", str(tmp_path / "none.txt")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_citation_modules_import_no_torch():
+    for name in ("citations", "citation_extract", "citation_index", "citation_cases"):
+        text = (Path(__file__).parents[2] / "lawtune" / "eval" / f"{name}.py").read_text()
+        assert "torch" not in text
+
+
+def test_statute_citation_names_its_places():
+    (found,) = extract("형법 제38조 제1항 제2호, 제3호")
+    assert isinstance(found, StatuteCitation)
+    assert found.units == (("1", "2", ""), ("1", "3", ""))
