@@ -252,6 +252,29 @@ def test_law_that_took_effect_after_the_text_is_unchecked(index):
     assert states("형법 제1조", index, as_of="2026-10-01") == [("형법", "제1조", "verified")]
 
 
+def test_every_article_of_the_corpus_is_told_from_a_made_up_one(index):
+    """Cited with its title it is there; under the title "허공의 별" it is not what it is called;
+    with a 항 beyond its last it lacks that; and one number beyond the statute's last is absent."""
+    kinds = {"verified": [], "mismatch": [], "absent": []}
+    for statute in index.statutes.values():
+        for label, article in statute.articles.items():
+            cited = f"{statute.name} {label}"
+            if article.deleted:
+                kinds["absent"].append(cited)
+                continue
+            title = article.title if not set("(「") & set(article.title) else ""
+            kinds["verified"].append(f"{cited}({title})" if title else cited)
+            if article.title:
+                kinds["mismatch"].append(f"{cited}(허공의 별)")
+            kinds["mismatch"].append(f"{cited} 제99항")
+        last = max(int(label[1:].split("조")[0]) for label in statute.articles)
+        kinds["absent"].append(f"{statute.name} 제{last + 1}조")
+    assert len(kinds["verified"]) == 5002
+    for status, texts in kinds.items():
+        counts = classify("\n".join(f"{text}에 따른다." for text in texts), index)
+        assert counts == {status: len(texts)}
+
+
 def test_wrong_articles_soar_when_numbers_are_changed(index):
     right = "민법 제750조, 형법 제37조, 상법 제418조 제2항"
     wrong = right.replace("조", "9조").replace("제4189조", "제41899조").replace("750", "7509")
