@@ -23,7 +23,7 @@ from lawtune.config import (
     load_config,
     valid_keys,
 )
-from lawtune.errors import UserError
+from lawtune.errors import StoppedError, UserError
 
 Arguments = argparse.Namespace
 Overrides = dict[str, str]
@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"lawtune: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except StoppedError as error:
+        print(f"lawtune: {error}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         print("\nlawtune: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a message instead of a traceback."""
+"""The exceptions that reach a user as a message instead of a traceback."""
 
 
 class UserError(Exception):
@@ -8,3 +8,14 @@ class UserError(Exception):
     Library code raises it with everything the reader needs to act on it: the file and line,
     the value found, the values that would do.
     """
+
+
+class StoppedError(Exception):
+    """A run stopped because a signal asked it to, its state saved.
+
+    The command line prints the text and exits with `status`: 128 + the signal's number.
+    """
+
+    def __init__(self, text: str, signal: int):
+        super().__init__(text)
+        self.status = 128 + signal

@@ -4,9 +4,11 @@ Every artifact goes to a temporary name beside its target, is synced, and only t
 reader (or a run that is killed and resumed) never meets half a file.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -74,6 +76,27 @@ def require_writable(folder: Path) -> Path:
             return folder
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+@contextmanager
+def full_disk_is_told(folder: Path) -> Iterator[None]:
+    """Within the context, a write that fails for want of space becomes a message.
+
+    Raises:
+        UserError: the disk of `folder` (or the user's share of it) is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        # safetensors has an exception of its own, with the system's number in its text.
+        told = re.search(r"os error (\d+)", str(error))
+        number = int(told[1]) if told else getattr(error, "errno", None)
+        if number not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"no space left on the disk of {folder}. What was saved before is whole: make room,"
+            " and go on with --resume"
+        ) from error
 
 
 def write_text(target: Path, text: str) -> None:

@@ -27,6 +27,8 @@ _AT_LEAST = {
     "train.epochs": 1,
     "train.batch_size": 1,
     "train.gradient_accumulation": 1,
+    "train.micro_batch_tokens": 1,
+    "train.cache_budget": 0,
     "train.max_steps": 1,
     "train.evaluate_every": 1,
     "train.save_every": 1,

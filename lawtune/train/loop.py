@@ -101,12 +101,14 @@ class Hooks:
 
     `evaluate` returns the validation loss, or is None where there is nothing to validate on;
     `evaluated` hears of each one and whether it is the best so far, before any checkpoint.
+    `stop` is asked after every step: whether to save and leave the rest for later.
     """
 
     log: Callable[[StepRecord], None]
     save: Callable[[Progress], None]
     evaluate: Callable[[], float] | None = None
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
+    stop: Callable[[], bool] = lambda: False
 
 
 Schedule = Callable[[Progress], float]
@@ -126,7 +128,8 @@ class Loop:
     hooks: Hooks
 
     def run(self, progress: Progress) -> Progress:
-        """Train from `progress`, which is updated in place, to the end of the run.
+        """Train from `progress`, which is updated in place, to the end of the run, or until
+        `hooks.stop`; then a checkpoint is written and `progress.stopped` stays None.
 
         Before every step the random generators are seeded from (seed, step), so dropout does not
         depend on where a run was interrupted: `progress`, the parameters and the optimiser's
@@ -153,8 +156,11 @@ class Loop:
             self.hooks.log(record)
             if self._evaluation_due(progress):
                 self._evaluate(progress)
-            if progress.stopped or progress.step % self.settings.save_every == 0:
+            leaving = progress.stopped is None and self.hooks.stop()
+            if progress.stopped or leaving or progress.step % self.settings.save_every == 0:
                 self.hooks.save(progress)
+            if leaving:
+                break
         return progress
 
     def _take_step(

@@ -1,14 +1,14 @@
 """The loss over target tokens and its gradient, and where and in what precision it is computed.
 
-`LossEngine` is what the loop asks for gradients; a faster engine need only offer the same two
-methods (`lawtune.train.loop.Engine`).
+`LossEngine` is what the loop asks for gradients (`lawtune.train.loop.Engine`).
 """
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -17,10 +17,14 @@ from torch import nn
 from lawtune.data.encode import Window
 from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, collate, cut_by_tokens
+from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
+from lawtune.train.head import LoraCrossEntropy, find_lora_head
+from lawtune.train.prefix import hash_lower, split_model
+from lawtune.train.prefix_cache import Plan, PrefixCache
 
 Precision = Literal["fp32", "bf16"]
 
-PROJECTED_TOKENS = 1024
+PROJECTED_TOKENS = 512
 """How many tokens are projected on the vocabulary at once."""
 
 EVALUATION_TOKENS = 4096
@@ -47,17 +51,20 @@ class StepLoss:
 class LossEngine:
     """Cross-entropy over target tokens through the whole model.
 
-    The trunk runs once over each micro-batch; only the hidden states at target positions reach the
-    vocabulary projection, a chunk at a time, and each chunk is differentiated before the next is
-    computed, so that no more than `PROJECTED_TOKENS` × vocabulary logits are ever alive. Logits
-    are turned into losses, and losses are summed, in float32.
+    The trunk runs once over each micro-batch, or only its part above the boundary for examples
+    that a `PrefixCache` holds (`use`). Only the hidden states at target positions reach the
+    vocabulary projection, a chunk at a time, so that no more than `PROJECTED_TOKENS` × vocabulary
+    logits are ever alive: each chunk is differentiated before the next is computed, by hand where
+    the adapter is on the projection alone (`lawtune.train.head`). Losses and their sums are
+    float32.
 
     The model stands in evaluation mode, its own dropout off, in training too: the frozen trunk's
-    output for a text is then always the same. Only the adapter's dropout is switched on for
-    `accumulate`.
+    output for a text is then always the same. Only the adapter's dropout is on in `accumulate`,
+    with masks by example (`lawtune.train.dropout`).
 
     Args:
-        model: any causal LM of transformers, with or without a PEFT adapter around it.
+        model: any causal LM of transformers, with or without a PEFT adapter around it. Its
+            adapter's dropout modules are replaced; what it saves stays the same.
     """
 
     def __init__(self, model: nn.Module, pad_id: int, precision: Precision = "fp32"):
@@ -66,31 +73,57 @@ class LossEngine:
         self.pad_id = pad_id
         self.precision = precision
         self.device = next(model.parameters()).device
-        self._adapter_dropouts = [
-            module for name, module in model.named_modules() if name.endswith(".lora_dropout")
-        ]
-        self._trunk, self._head = _split(model, self.device)
+        self._masks = ExampleMasks()
+        install(model, self._masks)
+        self._parts = split_model(model)
+        self._head = self._parts.head
+        lora_head = find_lora_head(self._head) if self._parts.is_whole else None
+        self._fused = lora_head and LoraCrossEntropy(lora_head, self._row_dtype(), PROJECTED_TOKENS)
+        self._caches: list[PrefixCache] = []
+
+    def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
+        """What there is to cache of `windows`: the output of the layers below the lowest one that
+        trains; None where there is no such layer."""
+        parts = self._parts
+        if parts.lower is None:
+            return None
+        with torch.inference_mode(), self._autocast():
+            probe = parts.lower(torch.tensor([[0]], device=self.device))
+        dtype = self._row_dtype() if parts.is_whole else probe.dtype
+        unique = tuple(dict.fromkeys(windows))
+        return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
+
+    def frozen_part(self) -> str:
+        """What a cache spares, in words."""
+        return f"{self._parts.boundary} of {self._parts.blocks} layers"
+
+    def lower(self, windows: Sequence[Window]) -> torch.Tensor:
+        """The frozen part's output, [examples, longest, width], for a plan to be filled with."""
+        ids = collate(windows, self.pad_id).ids
+        with self._autocast():
+            return self._parts.lower(ids.to(self.device))
+
+    def use(self, cache: PrefixCache) -> None:
+        """Take the examples that `cache` holds from there."""
+        self._caches.append(cache)
 
     def accumulate(self, micro_batches: Sequence[Sequence[Window]]) -> StepLoss:
         """Add the gradient of one optimiser step to the parameters' `.grad`.
 
         The loss is the sum over all target tokens of the step ÷ their number, however the step is
-        cut into micro-batches.
+        cut into micro-batches. Dropout masks follow torch's random state and the examples.
 
         Raises:
             NonFiniteError: the loss of a micro-batch is not a number.
         """
         total = sum(window.targets for batch in micro_batches for window in batch)
-        self._set_dropout(True)
+        seeds = example_seeds(micro_batches)
         loss_sum = 0.0
-        try:
-            for batch in micro_batches:
-                value = self._loss_sum(batch, divisor=total)
-                if not math.isfinite(value):
-                    raise NonFiniteError("loss", [window.name for window in batch])
-                loss_sum += value
-        finally:
-            self._set_dropout(False)
+        for batch, batch_seeds in zip(micro_batches, seeds, strict=True):
+            value = self._loss_sum(batch, batch_seeds, divisor=total)
+            if not math.isfinite(value):
+                raise NonFiniteError("loss", [window.name for window in batch])
+            loss_sum += value
         return StepLoss(loss_sum / total, total)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
@@ -103,22 +136,28 @@ class LossEngine:
             )
         return loss_sum / sum(window.targets for window in windows)
 
-    def _loss_sum(self, windows: Sequence[Window], divisor: int | None = None) -> float:
+    def _loss_sum(
+        self,
+        windows: Sequence[Window],
+        seeds: Sequence[int] | None = None,
+        divisor: int | None = None,
+    ) -> float:
         """The summed loss of a micro-batch. With a `divisor`, the gradient of sum ÷ divisor is
-        added to the parameters' `.grad`."""
-        batch = collate(windows, self.pad_id)
-        labels = batch.labels.flatten()
-        positions = (labels != IGNORED).nonzero().squeeze(1).to(self.device)
-        labels = labels.to(self.device)[positions]
-        with self._autocast():
-            hidden = self._trunk(batch.ids.to(self.device)).flatten(0, 1)
-            hidden = hidden.index_select(0, positions)
+        added to the parameters' `.grad`; with `seeds`, one an example, dropout is on."""
+        labels = torch.tensor(
+            [token for window in windows for token in window.ids[window.target_start :]],
+            device=self.device,
+        )
+        hidden = self._target_states(windows, seeds)
+        if self._fused:
+            return self._fused_sum(hidden, labels, windows, seeds, divisor)
         # The graph is cut here, so that a chunk's logits can go as soon as their gradient is known.
         leaf = hidden.detach().requires_grad_(hidden.requires_grad)
         loss_sum = torch.zeros((), device=self.device, dtype=torch.float64)
         for start in range(0, len(labels), PROJECTED_TOKENS):
-            chunk = slice(start, start + PROJECTED_TOKENS)
-            with self._autocast():
+            chunk = slice(start, min(start + PROJECTED_TOKENS, len(labels)))
+            rows = seeds and Rows(_rows_between(windows, seeds, chunk))
+            with self._autocast(), self._masks.over(rows):
                 logits = self._head(leaf[chunk])
             loss = nn.functional.cross_entropy(logits.float(), labels[chunk], reduction="sum")
             if divisor is not None:
@@ -128,14 +167,67 @@ class LossEngine:
             hidden.backward(leaf.grad)
         return loss_sum.item()
 
+    def _fused_sum(
+        self,
+        hidden: torch.Tensor,
+        labels: torch.Tensor,
+        windows: Sequence[Window],
+        seeds: Sequence[int] | None,
+        divisor: int | None,
+    ) -> float:
+        if divisor is None:
+            return self._fused.losses(hidden, labels).sum(dtype=torch.float64).item()
+        head = self._fused.head
+        rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
+        with self._masks.over(rows):
+            dropped = self._masks.apply(hidden.float(), head.dropout, head.number)
+        loss, _ = self._fused.loss_sum(hidden, dropped, labels)
+        (loss / divisor).backward()
+        return loss.item()
+
+    def _target_states(
+        self, windows: Sequence[Window], seeds: Sequence[int] | None
+    ) -> torch.Tensor:
+        """What the projection sees: [targets of all windows, width]."""
+        cached = [self._cached(window) for window in windows]
+        known = all(rows is not None for rows in cached)
+        if known and self._parts.is_whole:
+            return torch.cat(cached).to(self.device)
+        batch = collate(windows, self.pad_id)
+        length = batch.ids.shape[1]
+        drawn = seeds and Rows(
+            [(s, 0, len(w.ids)) for s, w in zip(seeds, windows, strict=True)], length
+        )
+        with self._autocast(), self._masks.over(drawn):
+            if known:
+                padded = nn.utils.rnn.pad_sequence(cached, batch_first=True)
+                hidden = self._parts.upper(padded.to(self.device))
+            else:
+                hidden = self._parts.trunk(batch.ids.to(self.device))
+        positions = (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
+        hidden = hidden.flatten(0, 1).index_select(0, positions)
+        return hidden.to(self._row_dtype()) if self._fused else hidden
+
+    def _cached(self, window: Window) -> torch.Tensor | None:
+        return next((cache[window] for cache in self._caches if window in cache), None)
+
+    @cache  # noqa: B019 - the engine lives as long as the run
+    def _prefix_key(self) -> dict[str, Any]:
+        return {
+            "weights": hash_lower(self.model, self._parts.boundary),
+            "boundary": self.frozen_part(),
+            "precision": self.precision,
+            "device": self.device.type,
+        }
+
+    def _row_dtype(self) -> torch.dtype:
+        """The type in which hidden states enter the projection's product."""
+        return torch.float32 if self.precision == "fp32" else torch.bfloat16
+
     def _autocast(self) -> Any:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-    def _set_dropout(self, on: bool) -> None:
-        for module in self._adapter_dropouts:
-            module.train(on)
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:
@@ -150,28 +242,18 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     return "bf16" if native else "fp32"
 
 
-def _split(
-    model: nn.Module, device: torch.device
-) -> tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]:
-    """The model as trunk (ids → hidden states) and vocabulary projection (hidden → logits).
-
-    Some models do more to their logits than the projection (they cap or scale them), so the two
-    are tried against the model itself; where they differ, the whole model is the trunk.
-    """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    head = inner.get_output_embeddings()
-
-    def trunk(ids: torch.Tensor) -> torch.Tensor:
-        return inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
-
-    def whole(ids: torch.Tensor) -> torch.Tensor:
-        return inner(input_ids=ids, use_cache=False).logits
-
-    probe = torch.tensor([[0, 1, 2]], device=device)
-    with torch.no_grad():
-        if head is not None and torch.equal(head(trunk(probe)), whole(probe)):
-            return trunk, head
-    return whole, nn.Identity()
+def _rows_between(
+    windows: Sequence[Window], seeds: Sequence[int], chunk: slice
+) -> list[tuple[int, int, int]]:
+    """(seed, first row, end) of the examples whose target rows, one after another, lie in
+    `chunk`."""
+    found, at = [], 0
+    for window, seed in zip(windows, seeds, strict=True):
+        start, stop = max(chunk.start - at, 0), min(chunk.stop - at, window.targets)
+        if start < stop:
+            found.append((seed, start, stop))
+        at += window.targets
+    return found
 
 
 def _expect_padding_without_mask() -> None:

@@ -2,22 +2,21 @@
 
 import math
 import platform
-from collections.abc import Sequence
+import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lawtune import __version__
-from lawtune.config import FinetuneConfig, TrainConfig, to_dict
-from lawtune.data.encode import Window
-from lawtune.errors import UserError
-from lawtune.files import read_json, write_json
+from lawtune.config import FinetuneConfig, to_dict
+from lawtune.errors import StoppedError, UserError
+from lawtune.files import full_disk_is_told, read_json, write_json
 from lawtune.model.adapter import save_adapter, write_manifest
 from lawtune.model.lora import count_parameters
-from lawtune.train.batches import Step, plan_epoch
 from lawtune.train.checkpoint import (
     Checkpoint,
     assign,
@@ -36,7 +35,8 @@ from lawtune.train.inputs import (
     is_finished,
     read_splits,
 )
-from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
+from lawtune.train.interrupt import Interrupt
+from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
 from lawtune.train.loss import LossEngine, resolve_precision
 from lawtune.train.monitor import (
     LOG_FILE,
@@ -47,16 +47,21 @@ from lawtune.train.monitor import (
     require_tensorboard,
     step_row,
 )
+from lawtune.train.order import resolve_micro_batch_tokens, training_data
+from lawtune.train.prefix_cache import choose_folder, open_cache
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
 
 CURVE_FILE = "training_curve.png"
 TENSORBOARD_FOLDER = "tensorboard"
+SPILL_FOLDER = "prefix_cache"
+"""Where the frozen layers' output goes for the time of a run if memory has no room for it."""
 
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 
 _FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
 _FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard")
+_FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget")
 """Keys that a resumed run may have otherwise: they do not bear on the result (a data file is
 known by its content)."""
 
@@ -134,13 +139,15 @@ class _Session:
         self.optimizer = torch.optim.AdamW(
             trainable(subject.model).values(), lr=0.0, weight_decay=settings.weight_decay
         )
-        self.data = training_data(train.windows, settings)
+        self.micro_batch_tokens = resolve_micro_batch_tokens(settings.micro_batch_tokens, device)
+        self.data = training_data(train.windows, settings, self.micro_batch_tokens)
         self.total_steps = self.data.total_steps(settings.max_steps)
         self.warmup = resolve_warmup(settings.warmup_steps, self.total_steps)
         trainable_count, total = count_parameters(subject.model)
         self.parameters = {"trainable": trainable_count, "total": total}
         self.initial_loss: float | None = None
         self.best: dict[str, torch.Tensor] = {}
+        self.interrupt = Interrupt(lambda text: self._note(0, text))
 
     def run(self, resume: bool) -> FinetuneResult:
         """Train to the end and write the model folder."""
@@ -159,12 +166,14 @@ class _Session:
                 )
                 self._note(progress.step, f"--resume: {how}")
             self._introduce(progress)
-            self._loop().run(progress)
+            with full_disk_is_told(self.out), self.interrupt:
+                self._loop().run(progress)
             self._conclude(progress)
         finally:
             for listener in closing:
                 listener.close()
-        metrics = self._write(progress, log.rows)
+        with full_disk_is_told(self.out):
+            metrics = self._write(progress, log.rows)
         return FinetuneResult(self.out, metrics, self.parameters, begin)
 
     def _loop(self) -> Loop:
@@ -198,6 +207,7 @@ class _Session:
                 save=self._save,
                 evaluate=None if validation is None else evaluate,
                 evaluated=self._evaluated,
+                stop=self.interrupt.requested,
             ),
         )
 
@@ -205,6 +215,8 @@ class _Session:
         """Say what this run is, and how good the model is before it."""
         start = {"step": progress.step, "total_steps": self.total_steps}
         self._tell({"event": "start", **start, **self.parameters})
+        if progress.stopped is None:
+            self._cache_prefix(progress)
         if progress.step:
             return
         for split in filter(None, (self.train, self.validation)):
@@ -224,6 +236,24 @@ class _Session:
                 )
             row = {"step": 0, "epoch": 0.0, "validation_loss": self.initial_loss, "best": False}
             self._tell({"event": "validation", **row})
+
+    def _cache_prefix(self, progress: Progress) -> None:
+        """Compute what the frozen layers make of all examples that the run will use, resumed or
+        not, or read it from where an earlier run has left it."""
+        steps = (step for epoch in range(self.data.epochs) for step in self.data.order(epoch))
+        used = {i for step in islice(steps, self.total_steps) for batch in step for i in batch}
+        splits = [[self.train.windows[index] for index in sorted(used)]]
+        splits += [self.validation.windows] if self.validation else []
+        plans = [plan for windows in splits if (plan := self.engine.cache_plan(windows))]
+        settings = self.config.train
+        spill = self.out / SPILL_FOLDER
+        folder = choose_folder(plans, settings.cache_dir, settings.cache_budget, spill)
+        for plan, name in zip(plans, ("training", "validation"), strict=False):
+            cache = open_cache(plan, self.engine.lower, folder)
+            self.engine.use(cache)
+            text = f"{name}: output of the frozen {self.engine.frozen_part()} {cache.note}"
+            row = {"step": progress.step, "text": text, "seconds": round(cache.seconds, 3)}
+            self._tell({"event": "note", **row})
 
     def _log_step(self, record: StepRecord) -> None:
         self._tell(step_row(record, self.engine.device))
@@ -247,6 +277,9 @@ class _Session:
         if progress.stopped == "early_stopping":
             text = f"early stopping: no better validation loss since step {progress.best_step}"
             self._note(progress.step, text)
+        elif progress.stopped is None:
+            text = f"stopped after step {progress.step}; the same command with --resume goes on"
+            raise StoppedError(text, self.interrupt.signal)
         before, after = self.initial_loss, progress.best_loss
         if before is not None and after is not None and after >= before:
             self._note(
@@ -295,6 +328,7 @@ class _Session:
         subject = self.subject
         if self.best:
             assign(subject.model, self.best)
+        shutil.rmtree(self.out / SPILL_FOLDER, ignore_errors=True)
         metrics = {
             "initial_validation_loss": self.initial_loss,
             "best_validation_loss": progress.best_loss,
@@ -317,6 +351,7 @@ class _Session:
                 "device": str(self.engine.device),
                 "warmup_steps": self.warmup,
                 "total_steps": self.total_steps,
+                "micro_batch_tokens": self.micro_batch_tokens,
             },
             "base": subject.base.identity.to_json(),
             "adapter": subject.adapter,
@@ -335,21 +370,6 @@ class _Session:
 
     def _note(self, step: int, text: str) -> None:
         self._tell({"event": "note", "step": step, "text": text})
-
-
-def training_data(windows: Sequence[Window], settings: TrainConfig) -> TrainingData:
-    """The examples in the order that the settings' seed and batch sizes give."""
-
-    def order(epoch: int) -> list[Step]:
-        return plan_epoch(
-            len(windows),
-            settings.seed,
-            epoch,
-            settings.batch_size,
-            settings.gradient_accumulation,
-        )
-
-    return TrainingData(windows, order, settings.epochs)
 
 
 def versions() -> dict[str, str]:

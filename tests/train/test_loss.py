@@ -111,7 +111,7 @@ def test_capped_logits_take_the_whole_model_and_others_the_fast_path():
 
 
 def test_only_target_positions_reach_the_projection():
-    model = MODELS["gpt2 lora on lm_head"]()
+    model = MODELS["gpt2 lora on c_attn"]()
     engine = LossEngine(model, pad_id=2)
     seen = []
     handle = model.get_base_model().lm_head.register_forward_hook(

@@ -1,0 +1,120 @@
+"""The adapter's dropout, drawn example by example: a mask depends on the step's random state, the
+example and the module alone, not on how a step is cut into micro-batches, nor on padding."""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lawtune.data.encode import Window
+
+_LEVELS = 1 << 16
+"""A mask's element is decided by 16 random bits: a quarter of a float's cost."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which examples a module's input holds.
+
+    `examples` are (the example's seed, its first row, the end of its rows), in order. With
+    `padded_to`, the input is [examples, padded_to, width]; without, [rows, width], where only the
+    given rows of each example stand.
+    """
+
+    examples: Sequence[tuple[int, int, int]]
+    padded_to: int | None = None
+
+
+class ExampleMasks:
+    """Draws the masks of all modules. `over` says which examples the next inputs hold."""
+
+    def __init__(self):
+        self._rows: Rows | None = None
+
+    @contextmanager
+    def over(self, rows: Rows | None) -> Iterator[None]:
+        """Within the context, inputs hold `rows`; None switches dropout off."""
+        before, self._rows = self._rows, rows
+        try:
+            yield
+        finally:
+            self._rows = before
+
+    def apply(self, x: torch.Tensor, rate: float, module: int) -> torch.Tensor:
+        """`x` with a share `rate` of its elements set to zero and the rest scaled up.
+
+        Args:
+            module: a number that tells this module's masks from those of the others.
+        """
+        rows = self._rows
+        if rows is None or rate == 0.0:
+            return x
+        dropped = round(rate * _LEVELS)
+        scale = _LEVELS / (_LEVELS - dropped)
+        mask = torch.full(x.shape, scale, dtype=x.dtype, device=x.device)
+        at = 0
+        for number, (seed, start, stop) in enumerate(rows.examples):
+            drawn = _draw(seed, module, (stop, x.shape[-1]), x.device)[start:]
+            place = mask[at : at + stop - start] if rows.padded_to is None else mask[number, :stop]
+            place.mul_(drawn >= dropped - _LEVELS // 2)
+            at += stop - start
+        return x * mask
+
+
+class ExampleDropout(nn.Module):
+    """Stands where PEFT has `nn.Dropout`; it holds nothing that is saved."""
+
+    def __init__(self, masks: ExampleMasks, rate: float, number: int):
+        super().__init__()
+        self.rate, self.number = rate, number
+        self._masks = masks
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Drop elements of `x` while the engine trains; see `ExampleMasks.over`."""
+        return self._masks.apply(x, self.rate, self.number)
+
+
+def install(model: nn.Module, masks: ExampleMasks) -> None:
+    """Put an `ExampleDropout` in the place of every dropout that belongs to an adapter."""
+    containers = [m for name, m in model.named_modules() if name.endswith(".lora_dropout")]
+    for number, container in enumerate(containers):
+        for adapter, dropout in container.items():
+            if isinstance(dropout, nn.Dropout | ExampleDropout):
+                rate = dropout.p if isinstance(dropout, nn.Dropout) else dropout.rate
+                container[adapter] = ExampleDropout(masks, rate, number)
+
+
+def example_seeds(micro_batches: Sequence[Sequence[Window]]) -> list[list[int]]:
+    """A seed for every example of a step, from torch's random state and the example's content.
+
+    Equal examples are told apart by counting them: which of them is which does not matter.
+    """
+    step = torch.randint(1 << 62, ()).item()
+    seen: Counter[bytes] = Counter()
+    seeds = []
+    for batch in micro_batches:
+        seeds.append([])
+        for window in batch:
+            content = array("q", [window.target_start, *window.ids]).tobytes()
+            seeds[-1].append(_hash(f"{step}/{seen[content]}/{window.name}".encode() + content))
+            seen[content] += 1
+    return seeds
+
+
+def _draw(seed: int, module: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """Random int16 of `shape`; the first rows do not depend on how many are drawn."""
+    generator = torch.Generator(device).manual_seed(_hash(f"{seed}/{module}".encode()))
+    count = shape[0] * shape[1]
+    words = torch.randint(
+        -(1 << 63), (1 << 63) - 1, (-(-count // 4),), generator=generator, device=device
+    )
+    return words.view(torch.int16)[:count].view(shape)
+
+
+def _hash(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1

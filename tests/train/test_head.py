@@ -1,0 +1,100 @@
+"""The written-out gradients of the fused loss against finite differences and autograd."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from lawtune.train.head import LoraCrossEntropy, LoraHead
+
+ROWS, WIDTH, RANK, VOCABULARY = 11, 6, 3, 40
+SCALING = 1.7
+
+
+def make(dtype: torch.dtype, bias: bool = False, spread: float = 1.0):
+    """(head, hidden, dropped, labels), all random."""
+    draw = torch.Generator().manual_seed(3)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
+
+    a = normal(RANK, WIDTH).requires_grad_()
+    b = normal(VOCABULARY, RANK).requires_grad_()
+    weight, constant = normal(VOCABULARY, WIDTH) * spread, normal(VOCABULARY) if bias else None
+    hidden = normal(ROWS, WIDTH)
+    dropped = hidden * torch.bernoulli(torch.full((ROWS, WIDTH), 0.8), generator=draw) / 0.8
+    labels = torch.randint(VOCABULARY, (ROWS,), generator=draw)
+    head = LoraHead(weight, constant, a, b, SCALING, 0.2, 0)
+    return head, hidden, dropped.to(dtype), labels
+
+
+def plain(head: LoraHead, hidden, dropped, labels) -> torch.Tensor:
+    logits = hidden @ head.weight.T + SCALING * (dropped @ head.a.T) @ head.b.T
+    if head.bias is not None:
+        logits = logits + head.bias
+    return cross_entropy(logits, labels, reduction="sum")
+
+
+def gradients(loss: torch.Tensor, head: LoraHead) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(loss, [head.a, head.b]))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_gradcheck(bias: bool):
+    head, hidden, dropped, labels = make(torch.float64, bias)
+
+    def loss_of(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        part = LoraHead(head.weight, head.bias, a, b, SCALING, 0.2, 0)
+        return LoraCrossEntropy(part, torch.float64, chunk=4).loss_sum(hidden, dropped, labels)[0]
+
+    assert torch.autograd.gradcheck(loss_of, (head.a, head.b))
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 11, 100])
+def test_equals_the_plain_loss_whatever_the_chunk(chunk: int):
+    head, *data = make(torch.float32)
+    ours, rows = LoraCrossEntropy(head, torch.float32, chunk).loss_sum(*data)
+    expected = plain(head, *data)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert rows.sum().item() == pytest.approx(expected.item(), rel=1e-6)
+    for mine, theirs in zip(gradients(ours / 7, head), gradients(expected / 7, head), strict=True):
+        assert torch.linalg.norm(mine - theirs) <= 1e-6 * torch.linalg.norm(theirs)
+
+
+def test_without_gradient_it_is_the_loss_of_each_row():
+    head, hidden, _, labels = make(torch.float32)
+    rows = LoraCrossEntropy(head, torch.float32, 4).losses(hidden, labels)
+    assert rows.sum().item() == pytest.approx(plain(head, hidden, hidden, labels).item(), rel=1e-6)
+    assert not rows.requires_grad
+
+
+def test_certain_and_hopeless_targets_keep_their_loss_and_gradient():
+    """Logits hundreds apart: probabilities of 0 and 1 in float32, losses far from either."""
+    head, *data = make(torch.float32, spread=200.0)
+    ours, _ = LoraCrossEntropy(head, torch.float32, 4).loss_sum(*data)
+    expected = plain(head, *data)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-6) and expected > 1000
+    for mine, theirs in zip(gradients(ours, head), gradients(expected, head), strict=True):
+        assert torch.linalg.norm(mine - theirs) <= 1e-5 * torch.linalg.norm(theirs)
+
+
+def test_bf16_folds_b_into_the_projection_and_follows_it():
+    head, *data = make(torch.float32)
+    fused = LoraCrossEntropy(head, torch.bfloat16, 4)
+    for _ in range(2):
+        ours, _ = fused.loss_sum(*data)
+        expected = plain(head, *data)
+        assert ours.item() == pytest.approx(expected.item(), rel=0.01)
+        for mine, theirs in zip(gradients(ours, head), gradients(expected, head), strict=True):
+            assert mine.dtype == torch.float32
+            assert torch.linalg.norm(mine - theirs) <= 0.03 * torch.linalg.norm(theirs)
+        with torch.no_grad():
+            head.b.mul_(-1)  # an optimiser's step, as large as they come
+
+
+def test_no_more_than_a_chunk_of_logits_is_ever_alive():
+    head, *data = make(torch.float32)
+    fused, shapes = LoraCrossEntropy(head, torch.float32, 4), []
+    logits = fused._logits
+    fused._logits = lambda *parts: shapes.append(len(parts[0])) or logits(*parts)
+    fused.loss_sum(*data)
+    assert shapes == [4, 4, 3]
