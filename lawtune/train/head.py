@@ -108,7 +108,8 @@ class LoraCrossEntropy:
             logits = self._logits(hidden[rows], low, weight)
             losses[rows] = _to_gradient(logits, labels[rows], losses.dtype, gradient)
             if gradient:
-                grad_b += (logits.T @ low.to(self.dtype)).to(b.dtype)
+                # This way round the product is the faster, in bf16 by far.
+                grad_b += (low.to(self.dtype).T @ logits).T.to(b.dtype)
                 grad_low = (logits @ b.to(self.dtype)).to(a.dtype)
                 grad_a += (grad_low.T @ x).mul_(self.head.scaling)
         return losses, grad_a, grad_b
@@ -126,7 +127,7 @@ class LoraCrossEntropy:
     def _weight(self) -> torch.Tensor:
         """What the logits are a product with; B's columns are brought up to date."""
         weight, width = self.head.weight.detach(), self.head.weight.shape[1]
-        if self.dtype == weight.dtype:
+        if self.dtype == weight.dtype == self.head.b.dtype:
             return weight
         if self._folded is None:
             self._folded = torch.cat([weight.to(self.dtype), self.head.b.to(self.dtype)], dim=1)
@@ -168,10 +169,10 @@ def _to_gradient(
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
         block, target = logits[rows], labels[rows, None]
-        top, at = block.max(dim=1, keepdim=True)
         probabilities = torch.softmax(block, dim=1, dtype=dtype)
         # log Σ exp from the largest probability, which never underflows as the target's may.
-        log_sum = top.to(dtype) - probabilities.gather(1, at).log()
+        top = block.amax(dim=1, keepdim=True).to(dtype)
+        log_sum = top - probabilities.amax(dim=1, keepdim=True).log()
         loss = log_sum - block.gather(1, target).to(dtype)
         losses[rows] = loss.squeeze(1)
         if gradient:

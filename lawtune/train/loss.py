@@ -114,7 +114,7 @@ class LossEngine:
         cut into micro-batches. Dropout masks follow torch's random state and the examples.
 
         Raises:
-            NonFiniteError: the loss of a micro-batch is not a number.
+            NonFiniteError: a loss is not a number; it names the examples, or their micro-batch.
         """
         total = sum(window.targets for batch in micro_batches for window in batch)
         seeds = example_seeds(micro_batches)
@@ -181,7 +181,11 @@ class LossEngine:
         rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
         with self._masks.over(rows):
             dropped = self._masks.apply(hidden.float(), head.dropout, head.number)
-        loss, _ = self._fused.loss_sum(hidden, dropped, labels)
+        loss, rows = self._fused.loss_sum(hidden, dropped, labels)
+        parts = rows.isfinite().split([window.targets for window in windows])
+        bad = [w.name for w, part in zip(windows, parts, strict=True) if not part.all()]
+        if bad:
+            raise NonFiniteError("loss", bad)
         (loss / divisor).backward()
         return loss.item()
 

@@ -172,6 +172,18 @@ def test_a_loss_that_is_no_number_names_its_micro_batch():
     assert caught.value.names == ["long"]
 
 
+def test_the_fused_loss_names_the_very_examples():
+    model = with_lora(tiny.make_llama(tiny.make_tokenizer()), ["lm_head"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[20] = float("nan")
+    engine = LossEngine(model, pad_id=2)
+    windows = [Window(tuple(range(5, 5 + n)), 1, f"{n} tokens") for n in (9, 30, 8, 25)]
+    with pytest.raises(NonFiniteError) as caught:
+        engine.accumulate([windows])
+    assert caught.value.names == ["30 tokens", "25 tokens"]
+    assert not gradients(model)
+
+
 def test_bf16_stays_near_fp32_and_sums_in_float32():
     windows = make_windows(3)
     model = MODELS["gpt2 lora on lm_head"]()
