@@ -5,9 +5,8 @@ import json
 import pytest
 
 from lawtune import cli
-from lawtune.data.check import check_files, find_leaks
+from lawtune.data.check import check_files
 from lawtune.errors import UserError
-from lawtune.records import QAPair
 
 LONG = "임대인은 임차인이 계약의 갱신을 요구할 경우 정당한 사유 없이 거절하지 못한다고 정하고 있다."
 
@@ -94,14 +93,3 @@ def test_one_file_named_twice(tmp_path):
     path.write_text(json.dumps(row("가", "나")))
     with pytest.raises(UserError, match="named twice"):
         check_files([path, tmp_path / "." / "a.jsonl"], 0.8)
-
-
-def test_find_leaks():
-    train = [QAPair("가", "나", id="t", group="g"), QAPair("다", "라", id="u")]
-    held_out = [
-        QAPair("마", "바", id="same group", group="g"),
-        QAPair(" 다", "라 ", id="identical"),
-        QAPair("마", "바", id="other", group="h"),
-        QAPair("마", "사", id="groupless"),
-    ]
-    assert find_leaks(train, held_out) == ["same group", "identical"]
