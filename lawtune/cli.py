@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--model", required=True, metavar="M")
     verb.add_argument("--data", type=Path, required=True, metavar="FILE")
     verb.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation")
-    verb.add_argument("--limit", type=_positive, metavar="N", help="only the first N records")
+    verb.add_argument("--limit", type=_positive, metavar="N", help="a sample of N records, by type")
     _add_language(verb)
 
     models = verbs.add_parser("models", help="list, show, verify and remove models")
@@ -260,12 +260,12 @@ def _token_counter(name: str) -> Callable[[str], int]:
 
 def _quickstart(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.eval.report import format_table
-    from lawtune.files import require_writable
+    from lawtune.files import require_creatable
     from lawtune.quickstart import Observers, quickstart
     from lawtune.train.console import TrainingBar
 
     config = load_config(QuickstartConfig, None, overrides)
-    require_writable(arguments.out)
+    require_creatable(arguments.out)
     counter = _token_counter(config.data.tokenizer)
     observers = Observers(_say, TrainingBar(), _evaluation_bar())
     result = quickstart(config, arguments.out, arguments.lang, counter, observers)
@@ -275,10 +275,10 @@ def _quickstart(arguments: Arguments, overrides: Overrides) -> None:
 
 def _data_build(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.data.build import build, write_built
-    from lawtune.files import require_writable
+    from lawtune.files import require_creatable
 
     config = load_config(BuildConfig, None, overrides)
-    require_writable(arguments.out)
+    require_creatable(arguments.out)
     built = build(arguments.source, config, _token_counter(config.tokenizer))
     write_built(built, arguments.out)
     for name, split in built.statistics["splits"].items():
@@ -323,8 +323,9 @@ def _finetune(arguments: Arguments, overrides: Overrides) -> None:
 
 def _evaluate(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.eval.report import format_table, write_reports
+    from lawtune.eval.sample import sample_indices
     from lawtune.eval.score import evaluate
-    from lawtune.files import require_writable
+    from lawtune.files import require_creatable
     from lawtune.model.legal_model import LegalModel
     from lawtune.model.manager import ModelManager
     from lawtune.quickstart import describe, training_rows
@@ -332,12 +333,13 @@ def _evaluate(arguments: Arguments, overrides: Overrides) -> None:
 
     config = load_config(EvaluateConfig, None, overrides)
     pool = read_qa(arguments.data)
+    chosen = sample_indices(pool, arguments.limit, config.seed)
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
-    out = require_writable(arguments.out or home / "evaluation")
+    out = require_creatable(arguments.out or home / "evaluation")
     model = LegalModel.load(arguments.model)
     with _evaluation_bar() as bar:
-        evaluation = evaluate(model, pool[: arguments.limit], config, bar, pool)
+        evaluation = evaluate(model, [pool[i] for i in chosen], config, bar, pool)
     rows = training_rows(folder)
     write_reports(evaluation, out, arguments.lang, rows, describe(folder, arguments.data))
     print(format_table(evaluation, arguments.lang))

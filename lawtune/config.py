@@ -9,12 +9,17 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from lawtune.errors import UserError
 from lawtune.files import read_text
 
 Config = TypeVar("Config")
+
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Ge(0), Lt(1)]
 
 QUESTION_TYPES = {
     "law_explanation": "법령 설명",
@@ -109,13 +114,13 @@ class BuildConfig:
 
     tokenizer: str = "starter"
     seed: int = 42
-    validation_share: float = 0.1
-    test_share: float = 0.1
-    per_type: int | None = None
-    min_answer_tokens: int = 8
-    max_answer_tokens: int = 320
-    max_question_tokens: int = 160
-    near_duplicate: float = 0.8
+    validation_share: Share = 0.1
+    test_share: Share = 0.1
+    per_type: Count | None = None
+    min_answer_tokens: Count = 8
+    max_answer_tokens: Count = 320
+    max_question_tokens: Count = 160
+    near_duplicate: Annotated[float, Gt(0), Le(1)] = 0.8
 
 
 @dataclass(frozen=True)
@@ -125,21 +130,21 @@ class CorpusConfig:
     `max_document_tokens` are read; null reads all."""
 
     sources: tuple[str, ...] = ()
-    max_document_tokens: int | None = 1024
+    max_document_tokens: Count | None = 1024
     seed: int = 42
-    validation_share: float = 0.1
-    test_share: float = 0.1
+    validation_share: Share = 0.1
+    test_share: Share = 0.1
 
 
 @dataclass(frozen=True)
 class ArchitectureConfig:
     """A GPT-2-architecture model and its tokenizer's size. `context` is in tokens."""
 
-    vocabulary: int = 10_000
-    layers: int = 6
-    width: int = 256
-    heads: int = 4
-    context: int = 1024
+    vocabulary: Annotated[int, Ge(400)] = 10_000
+    layers: Count = 6
+    width: Count = 256
+    heads: Count = 4
+    context: Count = 1024
 
 
 @dataclass(frozen=True)
@@ -148,20 +153,20 @@ class PretrainTrainConfig:
     longest training window; `max_minutes` ends training by the clock: the learning rate
     then follows the time spent, so that its decay always completes."""
 
-    epochs: int = 1
+    epochs: Count = 1
     max_minutes: float | None = None
     learning_rate: float = 2e-3
-    warmup_share: float = 0.02
+    warmup_share: Share = 0.02
     weight_decay: float = 0.1
-    batch_tokens: int = 8192
-    micro_batch_tokens: int = 4096
-    window: int = 512
+    batch_tokens: Count = 8192
+    micro_batch_tokens: Count = 4096
+    window: Annotated[int, Ge(2)] = 512
     max_grad_norm: float = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    save_every: int = 50
-    evaluate_every: int = 100
-    evaluate_windows: int = 200
+    save_every: Count = 50
+    evaluate_every: Count = 100
+    evaluate_windows: Count = 200
     seed: int = 42
 
 
@@ -180,10 +185,10 @@ class EvaluateConfig:
     """`lawtune evaluate`. `generate` caps the questions that are answered in full (a fixed sample
     by seed; null answers all); likelihood metrics use every question of `--limit`."""
 
-    generate: int | None = None
-    max_new_tokens: int = 256
-    batch_size: int = 16
-    bootstrap: int = 2000
+    generate: Count | None = None
+    max_new_tokens: Count = 256
+    batch_size: Count = 16
+    bootstrap: Count = 2000
     seed: int = 42
 
 
@@ -203,18 +208,18 @@ class QuickstartConfig:
     evaluate: EvaluateConfig = field(
         default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128, batch_size=25)
     )
-    train_examples: int = 600
-    validation_examples: int = 100
-    max_length: int = 512
+    train_examples: Count = 600
+    validation_examples: Count = 100
+    max_length: Annotated[int, Ge(2)] = 512
 
 
 @dataclass(frozen=True)
 class AnswerConfig:
     """How `LegalModel.answer` decodes: greedy at temperature 0, else sampled with top-p."""
 
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 0.95
+    max_new_tokens: Count = 256
+    temperature: Annotated[float, Ge(0)] = 0.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 0.95
     seed: int = 42
 
 
@@ -232,7 +237,7 @@ def load_config(
     """
     tree = _read_yaml_mapping(path) if path else {}
     for key, text in (overrides or {}).items():
-        _set_dotted(tree, key, _parse_yaml(text, f"--{key}"), schema)
+        _set_dotted(tree, key, text, schema)
     return validate(schema, tree, str(path) if path else "the command line")
 
 
@@ -316,7 +321,7 @@ def _parse_yaml(text: str, origin: str) -> Any:
         raise UserError(f"{origin}: not YAML: {' '.join(str(error).split())}") from None
 
 
-def _set_dotted(tree: dict[str, Any], key: str, value: Any, schema: type) -> None:
+def _set_dotted(tree: dict[str, Any], key: str, text: str, schema: type) -> None:
     if key not in valid_keys(schema):
         raise _unknown(key, schema, "the command line")
     *sections, leaf = key.split(".")
@@ -324,7 +329,15 @@ def _set_dotted(tree: dict[str, Any], key: str, value: Any, schema: type) -> Non
         if not isinstance(tree.get(section), dict):
             tree[section] = {}
         tree = tree[section]
-    tree[leaf] = value
+        schema = _types(schema)[section]
+    kind = _types(schema)[leaf]
+    # A path is taken as typed: a folder may well be called 20240501 or [민법].
+    is_text = kind is str or (kind == str | None and text != "null")
+    tree[leaf] = text if is_text else _parse_yaml(text, f"--{key}")
+
+
+def _types(schema: type) -> dict[str, Any]:
+    return {entry.name: entry.type for entry in dataclasses.fields(schema)}
 
 
 def _refuse_unknown_keys(schema: type, tree: Mapping[str, Any], origin: str) -> None:

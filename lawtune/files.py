@@ -78,6 +78,18 @@ def require_writable(folder: Path) -> Path:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
 
 
+def require_creatable(folder: Path) -> Path:
+    """Prove that `folder` can be written to without creating it, so that a command that fails on
+    its other inputs leaves nothing behind.
+
+    Raises:
+        UserError: it cannot.
+    """
+    candidates = (folder.absolute(), *folder.absolute().parents)
+    require_writable(next(path for path in candidates if path.exists()))
+    return folder
+
+
 @contextmanager
 def full_disk_is_told(folder: Path) -> Iterator[None]:
     """Within the context, a write that fails for want of space becomes a message.

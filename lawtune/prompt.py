@@ -109,6 +109,12 @@ class PromptTemplate:
                 template.instructions[role]
         except KeyError as error:
             raise UserError(f"{path}: no {error} in it") from None
+        except TypeError:
+            raise UserError(f"{path}: instructions must be a JSON object") from None
+        if template.style not in ("lawtune", "chat"):
+            raise UserError(f"{path}: unknown style {template.style!r}; known: lawtune, chat")
+        if not isinstance(template.markers, dict):
+            raise UserError(f"{path}: markers must be a JSON object")
         return template
 
 

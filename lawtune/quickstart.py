@@ -1,18 +1,19 @@
 """`lawtune quickstart`: the whole job on what ships in the package, offline, in minutes."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lawtune.config import DataConfig, FinetuneConfig, QuickstartConfig
 from lawtune.data.build import build, write_built
+from lawtune.errors import UserError
 from lawtune.eval.report import write_reports
 from lawtune.eval.score import Evaluation, evaluate
 from lawtune.eval.score import Progress as EvaluationProgress
-from lawtune.files import read_jsonl, sha256
+from lawtune.files import read_json, read_jsonl, sha256
 from lawtune.model.legal_model import LegalModel
 from lawtune.records import QAPair, read_qa, write_qa
 from lawtune.starter import CORPUS
@@ -60,8 +61,6 @@ def quickstart(
     observers.say(f"    {counts}; training on {min(limits['train'], counts['train'])} of them")
 
     observers.say(f"2/3 tuning the starter model → {model}")
-    if (model / TRAINING_CONFIG_FILE).is_file():
-        shutil.rmtree(model)
     recipe = FinetuneConfig(
         base="starter",
         data=DataConfig(str(files["train"]), str(files["validation"]), config.max_length),
@@ -69,7 +68,7 @@ def quickstart(
         train=config.train,
         out=str(model),
     )
-    with observers.training as listener:
+    with observers.training as listener, _replacing(model):
         finetune(recipe, resume=model.exists(), listener=listener)
 
     observers.say(f"3/3 evaluating base and tuned model side by side → {out / 'report.html'}")
@@ -79,6 +78,31 @@ def quickstart(
         evaluation = evaluate(tuned, test, config.evaluate, progress)
     write_reports(evaluation, out, lang, training_rows(model), describe(model, data / "test.jsonl"))
     return evaluation
+
+
+@contextmanager
+def _replacing(model: Path) -> Iterator[None]:
+    """Put the finished model of an earlier quickstart aside, and back if the new one fails.
+
+    Raises:
+        UserError: the folder holds a model that no quickstart made.
+    """
+    if not (model / TRAINING_CONFIG_FILE).is_file():
+        yield
+        return
+    made = read_json(model / TRAINING_CONFIG_FILE).get("config", {})
+    if made.get("base") != "starter" or made.get("out") != str(model):
+        raise UserError(f"{model} holds a model that no quickstart made; choose another --out")
+    aside = model.with_name(f".{model.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    model.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if not model.exists():
+            aside.rename(model)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def evenly(pairs: Sequence[QAPair], limit: int) -> list[QAPair]:

@@ -44,6 +44,8 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     Raises:
         UserError: a source cannot be read, or nothing is left of all of them.
     """
+    if config.validation_share + config.test_share >= 1:
+        raise UserError("validation_share and test_share leave nothing to train on: lower them")
     read, rejected, masked = ReadReport(), Counter(), Counter()
 
     def split_of(group: str) -> str:
@@ -105,12 +107,17 @@ def data_card(built: Built) -> str:
     statistics = built.statistics
     lines = ["# Data card", "", "Questions and answers built by `lawtune data build`.", ""]
     lines += ["| type | " + " | ".join(SPLITS) + " |", "|---|" + "---:|" * len(SPLITS)]
-    for kind, name in QUESTION_TYPES.items():
+    found = {kind for name in SPLITS for kind in statistics["splits"][name]["types"]}
+    for kind, name in {**QUESTION_TYPES, "general": "일반"}.items():
+        if kind not in found:
+            continue
         counts = [str(statistics["splits"][s]["types"].get(kind, 0)) for s in SPLITS]
         lines.append(f"| {name} (`{kind}`) | " + " | ".join(counts) + " |")
     dates = statistics["dates"]
-    lines += ["", f"Dates of the sources: {dates['first']} to {dates['last']}.", ""]
+    if dates["first"]:
+        lines += ["", f"Dates of the sources: {dates['first']} to {dates['last']}."]
     lines += [
+        "",
         "The split is by source (an article, a decision, a reply): a hash of its name decides.",
         "Answers quote an article's text only from a source of their own split.",
         "Near-duplicates across splits were dropped: "
@@ -252,7 +259,7 @@ def _statistics(
         lengths = sorted(count_tokens(pair.answer) for pair in pairs)
         summary[name] = {
             "pairs": len(pairs),
-            "groups": len({pair.group for pair in pairs}),
+            "groups": len({pair.group or pair.id for pair in pairs}),
             "types": dict(Counter(pair.type or "general" for pair in pairs)),
             "answer_tokens": {
                 "median": lengths[len(lengths) // 2] if lengths else None,

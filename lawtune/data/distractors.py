@@ -5,8 +5,9 @@ like the gold one by tf-idf, of the same type and split, of other sources, and o
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ DISTRACTORS = 4
 LENGTH_TOLERANCE = 0.5
 NEAR_DUPLICATE_COSINE = 0.9
 _RUN = 3
+_BLOCK = 256
 
 
 def choose_distractors(pairs: Sequence[QAPair], seed: int) -> list[QAPair]:
@@ -32,36 +34,41 @@ def choose_distractors(pairs: Sequence[QAPair], seed: int) -> list[QAPair]:
     chosen: dict[int, tuple[str, ...]] = {}
     for indices in by_type.values():
         members = [pairs[index] for index in indices]
-        cosine = _cosine_similarities([pair.answer for pair in members])
+        unit = _unit_vectors([pair.answer for pair in members])
         order = np.random.default_rng(seed).permutation(len(members))
-        for row, index in enumerate(indices):
-            ranked = order[np.argsort(-cosine[row, order], kind="stable")]
-            chosen[index] = _four(members, row, ranked, cosine)
+        for row, similarity in enumerate(_rows(unit)):
+            ranked = order[np.argsort(-similarity[order], kind="stable")]
+            chosen[indices[row]] = _four(members, row, ranked, unit)
     return [replace(pair, distractors=chosen[index]) for index, pair in enumerate(pairs)]
 
 
-def _four(
-    members: Sequence[QAPair], row: int, ranked: np.ndarray, cosine: np.ndarray
-) -> tuple[str, ...]:
+def _four(members: Sequence[QAPair], row: int, ranked: np.ndarray, unit: Any) -> tuple[str, ...]:
     gold = members[row]
     length = len(gold.answer)
     taken: list[int] = []
-    for other in ranked:
+    for other in map(int, ranked):
         candidate = members[other]
         same_source = candidate.group == gold.group and gold.group is not None
         similar_length = abs(len(candidate.answer) - length) <= LENGTH_TOLERANCE * length
-        twins = [row, *taken]
         if other == row or same_source or not similar_length:
             continue
-        if all(cosine[other, twin] < NEAR_DUPLICATE_COSINE for twin in twins):
-            taken.append(int(other))
+        twins = unit[[row, *taken]] @ unit[other].T
+        if twins.max() < NEAR_DUPLICATE_COSINE:
+            taken.append(other)
         if len(taken) == DISTRACTORS:
             return tuple(members[index].id for index in taken)
     return ()
 
 
-def _cosine_similarities(texts: Sequence[str]) -> np.ndarray:
-    """tf-idf cosine over runs of three characters, float32 [texts, texts]."""
+def _rows(unit: Any) -> Iterator[np.ndarray]:
+    """Each row's cosine with every row, float32 [texts]; a block at a time, since all of them at
+    once would take the square of their number."""
+    for start in range(0, unit.shape[0], _BLOCK):
+        yield from (unit[start : start + _BLOCK] @ unit.T).toarray()
+
+
+def _unit_vectors(texts: Sequence[str]) -> Any:
+    """tf-idf over runs of three characters, each of length 1: sparse float32 [texts, runs]."""
     from scipy.sparse import csr_matrix, diags
 
     vocabulary: dict[str, int] = {}
@@ -82,4 +89,4 @@ def _cosine_similarities(texts: Sequence[str]) -> np.ndarray:
     weighted = counts @ diags(np.log((1 + len(texts)) / (1 + seen_in)) + 1)
     norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
     unit = diags(1 / np.maximum(norms, 1e-12)) @ weighted
-    return np.asarray((unit @ unit.T).todense(), dtype=np.float32)
+    return unit.astype(np.float32).tocsr()

@@ -107,10 +107,11 @@ def evaluate(
         pool: the records among which distractors are looked up, by id; `pairs` if None.
 
     Raises:
-        UserError: `pairs` is empty.
+        UserError: `pairs` is empty, or two records with different answers share an id.
     """
     if not pairs:
         raise UserError("nothing to evaluate: the data holds no record")
+    _refuse_ambiguous_ids(pool or pairs)
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
     # Cleaned once, here: a file in NFD or with CRLF scores as its NFC twin everywhere below.
@@ -148,6 +149,16 @@ def evaluate(
         run=run,
         predictions=answers,
     )
+
+
+def _refuse_ambiguous_ids(pool: Sequence[QAPair]) -> None:
+    answers: dict[str, str] = {}
+    for pair in pool:
+        if answers.setdefault(pair.id, pair.answer) != pair.answer:
+            raise UserError(
+                f"two records with different answers have the id {pair.id!r}: predictions and"
+                " distractors could not be told apart. Give every record an id of its own"
+            )
 
 
 def sign(names: Iterable[str], pairs: Sequence[QAPair], config: EvaluateConfig) -> str:

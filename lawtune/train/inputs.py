@@ -2,16 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lawtune.config import BuildConfig, FinetuneConfig
 from lawtune.data.encode import EncodeReport, Window, encode_pairs
+from lawtune.data.privacy import mask
 from lawtune.data.split import near_duplicates_across
 from lawtune.errors import UserError
-from lawtune.files import require_writable, sha256
+from lawtune.files import require_creatable, sha256
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
 from lawtune.prompt import PromptTemplate
 from lawtune.records import QAPair, fingerprint, read_qa
@@ -41,13 +42,15 @@ _AT_LEAST = {
 @dataclass(frozen=True)
 class Split:
     """One data file. `duplicates` are the ids of pairs that an earlier one equals (normalised),
-    `near_duplicates` those of a validation file whose answers nearly repeat a training answer."""
+    `near_duplicates` those of a validation file whose answers nearly repeat a training answer;
+    `masked` counts the personal data that was masked, by kind."""
 
     path: str
     sha256: str
     pairs: Sequence[QAPair]
     duplicates: Sequence[str]
     near_duplicates: Sequence[str] = ()
+    masked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,23 @@ class EncodedSplit:
             "were dropped for having no answer token": self.report.dropped_empty,
         }
         total = len(self.split.pairs)
-        return [
+        remarks = [
             f"{self.split.path}: {len(ids)} of {total} examples {what} (listed in"
             f" {TRAINING_CONFIG_FILE})"
             for what, ids in counts.items()
             if ids
         ]
+        if self.split.masked:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in self.split.masked.items())
+            remarks.append(f"{self.split.path}: personal data masked: {kinds}")
+        return remarks
 
     def to_json(self) -> dict[str, Any]:
         """What the model folder records of its data."""
         facts = {"path": self.split.path, "sha256": self.split.sha256}
         facts |= {"records": len(self.split.pairs), "duplicates": list(self.split.duplicates)}
         facts["near_duplicates"] = list(self.split.near_duplicates)
+        facts["personal_data_masked"] = dict(self.split.masked)
         facts["target_tokens"] = sum(window.targets for window in self.windows)
         return facts | asdict(self.report)
 
@@ -109,8 +117,7 @@ def check_out(out: Path, resume: bool) -> None:
     Raises:
         UserError: it cannot, or it holds a model or checkpoints and `resume` is not asked for.
     """
-    existing = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    require_writable(existing)
+    require_creatable(out)
     if resume:
         return
     if (out / MANIFEST_FILE).exists() or (out / TRAINING_CONFIG_FILE).exists():
@@ -187,7 +194,8 @@ def encode_split(
 
 
 def _read_split(path: str) -> Split:
-    pairs = read_qa(Path(path))
+    masked: Counter[str] = Counter()
+    pairs = [_masked(pair, masked) for pair in read_qa(Path(path))]
     seen: Counter[str] = Counter()
     duplicates = []
     for pair in pairs:
@@ -195,4 +203,14 @@ def _read_split(path: str) -> Split:
         if seen[name]:
             duplicates.append(pair.id)
         seen[name] += 1
-    return Split(path, sha256(Path(path)), pairs, duplicates)
+    return Split(path, sha256(Path(path)), pairs, duplicates, masked=dict(masked))
+
+
+def _masked(pair: QAPair, found: Counter[str]) -> QAPair:
+    """The pair without personal data: what is learnt can be said."""
+    texts = {}
+    for name in ("question", "answer", "context"):
+        if text := getattr(pair, name):
+            texts[name], kinds = mask(text)
+            found.update(kinds)
+    return replace(pair, **texts)

@@ -12,6 +12,7 @@ from lawtune.files import sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS, add_marker_rows, load_adapter
 from lawtune.model.load import Base, load_base, max_positions, resolve_device
 from lawtune.model.lora import attach_lora
+from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
 
 
@@ -48,7 +49,7 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
             f"data.max_length is {config.data.max_length}, but {config.base} reads at most"
             f" {longest} tokens"
         )
-    folder = Path(adapter) if adapter else None
+    folder = _adapter_folder(adapter) if adapter else None
     # An adapter's initial values are drawn at random: they, too, belong to the seed.
     torch.manual_seed(config.train.seed)
     if folder and (folder / TEMPLATES_FILE).is_file():
@@ -62,3 +63,11 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
         model = load_adapter(base, folder, trainable=True)
         return Subject(base, model, template, added, sha256(folder / ADAPTER_WEIGHTS))
     return Subject(base, attach_lora(base.model, config.lora), template, added, None)
+
+
+def _adapter_folder(name: str) -> Path:
+    """The folder of an adapter, given as a path or by its name in the model manager."""
+    folder = ModelManager().resolve(name)
+    if not isinstance(folder, Path):
+        raise UserError(f"--adapter {name}: there is no model folder of that name")
+    return folder

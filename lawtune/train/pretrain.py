@@ -105,9 +105,17 @@ def pretrain(
 
 
 def build_model(config: ArchitectureConfig, tokenizer: Any) -> torch.nn.Module:
-    """A GPT-2 with random weights for a tokenizer, without dropout (few passes over the text)."""
+    """A GPT-2 with random weights for a tokenizer, without dropout (few passes over the text).
+
+    Raises:
+        UserError: the width cannot be shared out among the heads.
+    """
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    if config.width % config.heads:
+        raise UserError(
+            f"model.width ({config.width}) must be a multiple of model.heads ({config.heads})"
+        )
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=len(tokenizer),

@@ -1,4 +1,4 @@
-"""`data build` on the starter corpus: what DESIGN promises of the data, checked from its output."""
+"""`data build` on the starter corpus: what the documents promise, checked from its output."""
 
 import json
 import os
