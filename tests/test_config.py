@@ -11,7 +11,7 @@ from lawtune.errors import UserError
 SCHEMAS = [
     value
     for value in vars(config).values()
-    if isinstance(value, type) and dataclasses.is_dataclass(value)
+    if dataclasses.is_dataclass(value) and value.__module__ == config.__name__
 ]
 
 
@@ -142,8 +142,8 @@ def test_an_empty_file_is_all_defaults_and_a_missing_one_is_named(tmp_path):
 
 
 def test_an_override_that_is_not_yaml(tmp_path):
-    with pytest.raises(UserError, match="--base: not YAML"):
-        load(tmp_path, "", {"base": "["})
+    with pytest.raises(UserError, match="--train.epochs: not YAML"):
+        load(tmp_path, "", {"train.epochs": "["})
 
 
 def test_configs_cannot_be_changed():
