@@ -13,11 +13,10 @@ from lawtune.data.privacy import mask
 from lawtune.data.split import near_duplicates_across
 from lawtune.errors import UserError
 from lawtune.files import require_creatable, sha256
+from lawtune.model.manager import TRAINING_CONFIG as TRAINING_CONFIG_FILE
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
 from lawtune.prompt import PromptTemplate
 from lawtune.records import QAPair, fingerprint, read_qa
-
-TRAINING_CONFIG_FILE = "training_config.json"
 
 LISTED = 5
 """How many examples an error message lists."""
