@@ -322,9 +322,9 @@ def _finetune(arguments: Arguments, overrides: Overrides) -> None:
 
 
 def _evaluate(arguments: Arguments, overrides: Overrides) -> None:
+    from lawtune.eval.evaluate import evaluate
     from lawtune.eval.report import format_table, write_reports
     from lawtune.eval.sample import sample_indices
-    from lawtune.eval.score import evaluate
     from lawtune.files import require_creatable
     from lawtune.model.legal_model import LegalModel
     from lawtune.model.manager import ModelManager

@@ -10,9 +10,9 @@ from typing import Any
 from lawtune.config import DataConfig, FinetuneConfig, QuickstartConfig
 from lawtune.data.build import build, write_built
 from lawtune.errors import UserError
+from lawtune.eval.ask import Progress as EvaluationProgress
+from lawtune.eval.evaluate import Evaluation, evaluate
 from lawtune.eval.report import write_reports
-from lawtune.eval.score import Evaluation, evaluate
-from lawtune.eval.score import Progress as EvaluationProgress
 from lawtune.files import read_json, read_jsonl, sha256
 from lawtune.model.legal_model import LegalModel
 from lawtune.records import QAPair, read_qa, write_qa

@@ -11,7 +11,7 @@ from lawtune.config import BuildConfig, EvaluateConfig, FinetuneConfig, load_con
 from lawtune.data.build import build, write_built
 from lawtune.data.distractors import choose_distractors
 from lawtune.errors import UserError
-from lawtune.eval.score import evaluate
+from lawtune.eval.evaluate import evaluate
 from lawtune.quickstart import _replacing
 from lawtune.records import QAPair
 from lawtune.train.run import finetune

@@ -10,8 +10,8 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 
 from lawtune.eval.charts import ForestRow, curve, forest
+from lawtune.eval.evaluate import Evaluation
 from lawtune.eval.metrics import METRICS
-from lawtune.eval.score import Evaluation
 from lawtune.eval.texts import texts
 from lawtune.eval.verdict import difference, headline, interval, judge, number, statements
 from lawtune.files import write_json, write_jsonl, write_text

@@ -194,7 +194,7 @@ def test_every_metric_says_what_it_is():
 
 def test_figures_need_no_torch():
     code = (
-        "import sys, lawtune.eval.metrics, lawtune.eval.stats, lawtune.eval.score,"
+        "import sys, lawtune.eval.metrics, lawtune.eval.stats, lawtune.eval.evaluate,"
         " lawtune.eval.report; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

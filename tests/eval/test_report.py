@@ -9,9 +9,9 @@ from rich.cells import cell_len
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
+from lawtune.eval.evaluate import Evaluation
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.report import format_summary, format_table, plain, write_reports
-from lawtune.eval.score import Evaluation
 from lawtune.eval.texts import LANGUAGES
 
 CURVE = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0}, {"step": 2, "validation_loss": 3.5}]

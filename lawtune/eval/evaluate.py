@@ -4,19 +4,18 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from lawtune import __version__
 from lawtune.config import EvaluateConfig, to_dict
-from lawtune.data.privacy import mask
 from lawtune.errors import UserError
-from lawtune.eval.choice import ChoiceSet, gold_wins, overlap_wins, resolve_choices
+from lawtune.eval.ask import Model, Outputs, Plan, Progress, ask
+from lawtune.eval.choice import gold_wins, overlap_wins, resolve_choices
 from lawtune.eval.metrics import (
     METRICS,
     Statistics,
@@ -35,44 +34,6 @@ from lawtune.records import QAPair, fingerprint
 
 SAMPLES = 10
 """Answers shown in full in the report."""
-
-LIKELIHOOD_CHUNK = 64
-"""Likelihoods asked for at a time, so that progress is seen."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total); stages are named like "likelihood" and "base generation"."""
-
-Request = tuple[str, str]
-"""(prompt, answer)"""
-
-
-class Generation(Protocol):
-    """One generated answer: its text, its tokens, and whether the model ended it itself."""
-
-    text: str
-    tokens: int
-    stopped: bool
-
-
-class Model(Protocol):
-    """What an evaluation asks of a model; `LegalModel` has it."""
-
-    name: str
-    has_adapter: bool
-
-    def render(self, question: str, type: str | None, context: str | None) -> str:
-        """The prompt's text."""
-
-    def log_likelihoods(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        """Σ log p over each answer's tokens, in nats, EOS left out."""
-
-    def generate(
-        self, prompts: Sequence[str], max_new_tokens: int, batch_size: int
-    ) -> Sequence[Generation]:
-        """One answer a prompt, in order."""
-
-    def base_only(self) -> AbstractContextManager[Any]:
-        """While it lasts, the adapter is off."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +80,13 @@ def evaluate(
     pool = [_cleaned(pair) for pair in pool] if pool is not None else pairs
     chosen = resolve_choices(pairs, pool, config.seed)
     asked = sample_indices(pairs, config.generate, config.seed)
-    plan = _Plan(pairs, chosen, asked, config)
+    plan = Plan(pairs, chosen, asked, config)
 
-    tuned = _ask(model, plan, report_progress, prefix="")
+    tuned = ask(model, plan, report_progress, prefix="")
     base = None
     if model.has_adapter:
         with model.base_only():
-            base = _ask(model, plan, report_progress, prefix="base ")
+            base = ask(model, plan, report_progress, prefix="base ")
     observed = _observe(plan, tuned, base)
     tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
@@ -173,82 +134,7 @@ def sign(names: Iterable[str], pairs: Sequence[QAPair], config: EvaluateConfig) 
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is asked of a model and of its base alike. `asked` are the records to answer in full."""
-
-    pairs: Sequence[QAPair]
-    chosen: ChoiceSet
-    asked: Sequence[int]
-    config: EvaluateConfig
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """What one model said: a log-likelihood a request, and an answer a sampled question."""
-
-    likelihood: Mapping[Request, float]
-    answers: Sequence[str]
-    prompts: Sequence[str]
-    empty_prompts: Mapping[str, str]
-
-
-def _ask(model: Model, plan: _Plan, progress: Progress, prefix: str) -> _Outputs:
-    pairs = plan.pairs
-    prompts = [model.render(pair.question, pair.type, pair.context) for pair in pairs]
-    # Without a question there is nothing for a context to bear on: it is left out too.
-    empty = {type_of(pair): model.render("", pair.type, None) for pair in pairs}
-    wanted = dict.fromkeys(
-        (prompt, pair.answer) for prompt, pair in zip(prompts, pairs, strict=True)
-    )
-    for index, choices in plan.chosen.choices.items():
-        for choice in choices:
-            wanted[prompts[index], choice] = None
-            wanted[empty[type_of(pairs[index])], choice] = None
-    likelihood = _log_likelihoods(
-        model, list(wanted), lambda done: progress(f"{prefix}likelihood", done, len(wanted))
-    )
-    answers = _generate(
-        model,
-        [prompts[index] for index in plan.asked],
-        plan.config,
-        lambda done: progress(f"{prefix}generation", done, len(plan.asked)),
-    )
-    return _Outputs(likelihood, answers, prompts, empty)
-
-
-def _log_likelihoods(
-    model: Model, requests: Sequence[Request], progress: Callable[[int], None]
-) -> dict[Request, float]:
-    # Longest first: chunks of like length waste least on padding, and a shortage of memory shows
-    # at once.
-    ordered = sorted(requests, key=lambda request: -len(request[0]) - len(request[1]))
-    found: dict[Request, float] = {}
-    for start in range(0, len(ordered), LIKELIHOOD_CHUNK):
-        chunk = ordered[start : start + LIKELIHOOD_CHUNK]
-        values = model.log_likelihoods([r[0] for r in chunk], [r[1] for r in chunk])
-        found |= zip(chunk, values, strict=True)
-        progress(len(found))
-    return found
-
-
-def _generate(
-    model: Model, prompts: Sequence[str], config: EvaluateConfig, progress: Callable[[int], None]
-) -> list[str]:
-    answers = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
-    for start in range(0, len(order), config.batch_size):
-        places = order[start : start + config.batch_size]
-        batch = [prompts[place] for place in places]
-        made = model.generate(batch, config.max_new_tokens, config.batch_size)
-        for place, generation in zip(places, made, strict=True):
-            # What a user would be shown: personal data is masked in every answer.
-            answers[place] = mask(generation.text)[0]
-        progress(start + len(places))
-    return answers
-
-
-def _observe(plan: _Plan, tuned: _Outputs, base: _Outputs | None) -> dict[str, Observed]:
+def _observe(plan: Plan, tuned: Outputs, base: Outputs | None) -> dict[str, Observed]:
     pairs, chosen, asked = plan.pairs, plan.chosen, plan.asked
     everyone, choosers = list(range(len(pairs))), list(chosen.choices)
     baselines = {
@@ -259,7 +145,7 @@ def _observe(plan: _Plan, tuned: _Outputs, base: _Outputs | None) -> dict[str, O
     }
     gold = [pairs[i].answer for i in asked]
 
-    def both(compute: Callable[[_Outputs], Statistics]) -> tuple[Statistics, Statistics | None]:
+    def both(compute: Callable[[Outputs], Statistics]) -> tuple[Statistics, Statistics | None]:
         return compute(tuned), compute(base) if base else None
 
     return {
@@ -273,7 +159,7 @@ def _observe(plan: _Plan, tuned: _Outputs, base: _Outputs | None) -> dict[str, O
     }
 
 
-def _bits(pairs: Sequence[QAPair], out: _Outputs) -> Statistics:
+def _bits(pairs: Sequence[QAPair], out: Outputs) -> Statistics:
     nats = [
         out.likelihood[prompt, pair.answer] for prompt, pair in zip(out.prompts, pairs, strict=True)
     ]
@@ -282,7 +168,7 @@ def _bits(pairs: Sequence[QAPair], out: _Outputs) -> Statistics:
 
 
 def _right(
-    plan: _Plan, out: _Outputs, value: Callable[[_Outputs, str, str, str], float]
+    plan: Plan, out: Outputs, value: Callable[[Outputs, str, str, str], float]
 ) -> Statistics:
     return per_record(
         [
@@ -294,15 +180,15 @@ def _right(
     )
 
 
-def _gain(out: _Outputs, prompt: str, choice: str, kind: str) -> float:
+def _gain(out: Outputs, prompt: str, choice: str, kind: str) -> float:
     return out.likelihood[prompt, choice] - out.likelihood[out.empty_prompts[kind], choice]
 
 
-def _raw(out: _Outputs, prompt: str, choice: str, kind: str) -> float:
+def _raw(out: Outputs, prompt: str, choice: str, kind: str) -> float:
     return out.likelihood[prompt, choice] / max(utf8_bytes(choice), 1)
 
 
-def _answers(pair: QAPair, tuned: _Outputs, base: _Outputs | None, place: int) -> dict[str, str]:
+def _answers(pair: QAPair, tuned: Outputs, base: Outputs | None, place: int) -> dict[str, str]:
     row = {"id": pair.id, "prediction": tuned.answers[place]}
     return row | ({"base_prediction": base.answers[place]} if base else {})
 

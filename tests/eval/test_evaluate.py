@@ -8,8 +8,8 @@ import pytest
 
 from lawtune.config import EvaluateConfig
 from lawtune.errors import UserError
+from lawtune.eval.evaluate import evaluate
 from lawtune.eval.sample import sample_indices, spread
-from lawtune.eval.score import evaluate
 from lawtune.records import QAPair
 
 CONFIG = EvaluateConfig(bootstrap=200, batch_size=2)

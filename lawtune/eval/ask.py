@@ -1,0 +1,129 @@
+"""What an evaluation asks of a model and of its base alike: likelihoods and whole answers.
+
+A model is known by the protocol here only, so that nothing of `lawtune.eval` needs torch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lawtune.config import EvaluateConfig
+from lawtune.data.privacy import mask
+from lawtune.eval.choice import ChoiceSet
+from lawtune.eval.sample import type_of
+from lawtune.records import QAPair
+
+LIKELIHOOD_CHUNK = 64
+"""Likelihoods asked for at a time, so that progress is seen."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total); stages are named like "likelihood" and "base generation"."""
+
+Request = tuple[str, str]
+"""(prompt, answer)"""
+
+
+class Generation(Protocol):
+    """One generated answer: its text, its tokens, and whether the model ended it itself."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+class Model(Protocol):
+    """What an evaluation asks of a model; `LegalModel` has it."""
+
+    name: str
+    has_adapter: bool
+
+    def render(self, question: str, type: str | None, context: str | None) -> str:
+        """The prompt's text."""
+
+    def log_likelihoods(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """Σ log p over each answer's tokens, in nats, EOS left out."""
+
+    def generate(
+        self, prompts: Sequence[str], max_new_tokens: int, batch_size: int
+    ) -> Sequence[Generation]:
+        """One answer a prompt, in order."""
+
+    def base_only(self) -> AbstractContextManager[Any]:
+        """While it lasts, the adapter is off."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a model and of its base alike. `asked` are the records to answer in full."""
+
+    pairs: Sequence[QAPair]
+    chosen: ChoiceSet
+    asked: Sequence[int]
+    config: EvaluateConfig
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one model said: a log-likelihood a request, and an answer a sampled question."""
+
+    likelihood: Mapping[Request, float]
+    answers: Sequence[str]
+    prompts: Sequence[str]
+    empty_prompts: Mapping[str, str]
+
+
+def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
+    """Every likelihood and answer of `plan`; progress is reported under `prefix` + stage."""
+    pairs = plan.pairs
+    prompts = [model.render(pair.question, pair.type, pair.context) for pair in pairs]
+    # Without a question there is nothing for a context to bear on: it is left out too.
+    empty = {type_of(pair): model.render("", pair.type, None) for pair in pairs}
+    wanted = dict.fromkeys(
+        (prompt, pair.answer) for prompt, pair in zip(prompts, pairs, strict=True)
+    )
+    for index, choices in plan.chosen.choices.items():
+        for choice in choices:
+            wanted[prompts[index], choice] = None
+            wanted[empty[type_of(pairs[index])], choice] = None
+    likelihood = _log_likelihoods(
+        model, list(wanted), lambda done: progress(f"{prefix}likelihood", done, len(wanted))
+    )
+    answers = _generate(
+        model,
+        [prompts[index] for index in plan.asked],
+        plan.config,
+        lambda done: progress(f"{prefix}generation", done, len(plan.asked)),
+    )
+    return Outputs(likelihood, answers, prompts, empty)
+
+
+def _log_likelihoods(
+    model: Model, requests: Sequence[Request], progress: Callable[[int], None]
+) -> dict[Request, float]:
+    # Longest first: chunks of like length waste least on padding, and a shortage of memory shows
+    # at once.
+    ordered = sorted(requests, key=lambda request: -len(request[0]) - len(request[1]))
+    found: dict[Request, float] = {}
+    for start in range(0, len(ordered), LIKELIHOOD_CHUNK):
+        chunk = ordered[start : start + LIKELIHOOD_CHUNK]
+        values = model.log_likelihoods([r[0] for r in chunk], [r[1] for r in chunk])
+        found |= zip(chunk, values, strict=True)
+        progress(len(found))
+    return found
+
+
+def _generate(
+    model: Model, prompts: Sequence[str], config: EvaluateConfig, progress: Callable[[int], None]
+) -> list[str]:
+    answers = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
+    for start in range(0, len(order), config.batch_size):
+        places = order[start : start + config.batch_size]
+        batch = [prompts[place] for place in places]
+        made = model.generate(batch, config.max_new_tokens, config.batch_size)
+        for place, generation in zip(places, made, strict=True):
+            # What a user would be shown: personal data is masked in every answer.
+            answers[place] = mask(generation.text)[0]
+        progress(start + len(places))
+    return answers
