@@ -151,12 +151,15 @@ class ArchitectureConfig:
 class PretrainTrainConfig:
     """Pre-training from scratch. `batch_tokens` is the tokens of an optimiser step, `window` the
     longest training window; `max_minutes` ends training by the clock: the learning rate
-    then follows the time spent, so that its decay always completes."""
+    then follows the time spent, so that its decay always completes. The rate warms up over
+    `warmup_share` of the run, stands, and falls to zero over the last `decay_share`.
+    `evaluate_windows` held-out documents of each source measure the model."""
 
     epochs: Count = 1
     max_minutes: float | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup_share: Share = 0.02
+    decay_share: Share = 0.3
     weight_decay: float = 0.1
     batch_tokens: Count = 8192
     micro_batch_tokens: Count = 4096
@@ -165,8 +168,8 @@ class PretrainTrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: Count = 50
-    evaluate_every: Count = 100
-    evaluate_windows: Count = 200
+    evaluate_every: Count = 200
+    evaluate_windows: Count = 100
     seed: int = 42
 
 

@@ -1,8 +1,14 @@
-"""Cross-entropy through a vocabulary projection that carries a LoRA adapter, with the gradients of
-A and B written out.
+"""Cross-entropy through a vocabulary projection, with all its gradients written out.
 
-With logits = h·Wᵀ + bias + (s·x·Aᵀ)·Bᵀ, where x is h after dropout, W is frozen, so h needs no
-gradient and neither does W: of the three products that autograd would take with W, one is left.
+With logits = h·Wᵀ + bias + (s·x·Aᵀ)·Bᵀ, where x is h after the adapter's dropout, only those
+gradients are computed that somebody needs: those of A and B where the projection carries LoRA,
+that of h where something below trains, that of W in pre-training. Of a frozen W under LoRA on the
+projection alone, one product is left of the three that autograd would take.
+
+The gradient of the summed loss for logit j of a row is p_j − [j is the target]. It is never
+written down: p = e / Σe with e = exp(logit − largest), so a product with p is a product with e
+whose rows are scaled afterwards, and the target's share, p − 1 = expm1(−loss), is added apart, at
+full precision (in bfloat16, a p near 1 has no digits left for the difference).
 """
 
 from dataclasses import dataclass
@@ -12,20 +18,14 @@ import torch
 from torch import nn
 
 SOFTMAX_ROWS = 32
-"""Rows whose probabilities are computed at once on a CPU: few enough to stay in its cache."""
+"""Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
 
 
 @dataclass(frozen=True)
-class LoraHead:
-    """A frozen projection with its adapter, plain tensors all.
+class LoraPart:
+    """The adapter of a projection: `a` [r, width], `b` [vocabulary, r]; logits add `scaling`·B·A.
+    `dropout` is its rate, `number` its place among the model's dropouts."""
 
-    `weight` [vocabulary, width]; `bias` [vocabulary] or None; `a` [r, width]; `b` [vocabulary, r];
-    logits add `scaling`·B·A. `dropout` is the adapter's rate, `number` its place among
-    the model's dropouts.
-    """
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
     a: torch.Tensor
     b: torch.Tensor
     scaling: float
@@ -33,45 +33,61 @@ class LoraHead:
     number: int
 
 
-def find_lora_head(head: nn.Module | None) -> LoraHead | None:
-    """The parts of a projection that PEFT has adapted, or None where it is anything but plain LoRA
-    on a linear layer."""
+@dataclass(frozen=True)
+class Head:
+    """A projection as plain tensors: `weight` [vocabulary, width], `bias` [vocabulary] or None."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+    lora: LoraPart | None = None
+
+
+def find_head(module: nn.Module | None) -> Head | None:
+    """The parts of a projection, or None where it is anything but a linear layer, bare or with
+    plain LoRA of PEFT's on it."""
     from peft.tuners import lora
 
+    if type(module) is nn.Linear:
+        trains_bias = module.bias is not None and module.bias.requires_grad
+        return None if trains_bias else Head(module.weight, module.bias)
+    if not isinstance(module, lora.Linear) or type(module.get_base_layer()) is not nn.Linear:
+        return None
+    names = module.active_adapters
+    variant = getattr(module, "lora_variant", {})
+    if len(names) != 1 or module.merged or module.disable_adapters or variant:
+        return None
+    base, part = module.get_base_layer(), _lora_part(module, names[0])
+    frozen = not any(parameter.requires_grad for parameter in base.parameters())
+    return Head(base.weight, base.bias, part) if part and frozen else None
+
+
+def _lora_part(module: Any, name: str) -> LoraPart | None:
     from lawtune.train.dropout import ExampleDropout
 
-    if not isinstance(head, lora.Linear) or type(head.get_base_layer()) is not nn.Linear:
-        return None
-    names = head.active_adapters
-    if len(names) != 1 or head.merged or head.disable_adapters or getattr(head, "lora_variant", {}):
-        return None
-    name = names[0]
-    a, b, base = head.lora_A[name], head.lora_B[name], head.get_base_layer()
-    frozen = not any(parameter.requires_grad for parameter in base.parameters())
-    if a.bias is not None or b.bias is not None or not frozen:
+    a, b, dropout = module.lora_A[name], module.lora_B[name], module.lora_dropout[name]
+    if a.bias is not None or b.bias is not None:
         return None
     if not (a.weight.requires_grad and b.weight.requires_grad):
         return None
-    dropout = head.lora_dropout[name]
-    rate, number = (
-        (dropout.rate, dropout.number) if isinstance(dropout, ExampleDropout) else (0.0, 0)
-    )
-    return LoraHead(base.weight, base.bias, a.weight, b.weight, head.scaling[name], rate, number)
+    drops = isinstance(dropout, ExampleDropout)
+    rate, number = (dropout.rate, dropout.number) if drops else (0.0, 0)
+    return LoraPart(a.weight, b.weight, module.scaling[name], rate, number)
 
 
-class LoraCrossEntropy:
-    """The loss of one `LoraHead`, a chunk of rows at a time.
+class HeadCrossEntropy:
+    """The loss of one `Head`, a chunk of rows at a time.
 
     Args:
-        dtype: what the product with the vocabulary is computed in. In bfloat16, a copy of the
-            projection is kept with B as its last columns, so that one product gives the logits:
-            [h, s·x·Aᵀ]·[W, B]ᵀ. All else, and every sum, is float32 (float64 for float64 input).
+        dtype: what products with the vocabulary are computed in, and the exponentials. In
+            bfloat16, a copy of the projection is kept with B as its last columns, so that one
+            product gives the logits: [h, s·x·Aᵀ]·[W, B]ᵀ. All else, and every sum, is float32
+            (float64 for float64 input).
         chunk: rows whose logits are alive at once.
     """
 
-    def __init__(self, head: LoraHead, dtype: torch.dtype, chunk: int):
+    def __init__(self, head: Head, dtype: torch.dtype, chunk: int):
         self.head, self.dtype, self.chunk = head, dtype, chunk
-        self._folded: torch.Tensor | None = None
+        self._copy: torch.Tensor | None = None
 
     def losses(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of each row (nats), [rows], without gradient or dropout.
@@ -80,103 +96,171 @@ class LoraCrossEntropy:
             hidden: [rows, width]; labels: int64 [rows].
         """
         with torch.no_grad():
-            rows, _, _ = self._pass(hidden, hidden, labels, gradient=False)
-        return rows
+            return _Pass(self, hidden, hidden, labels, wanted=()).losses
 
     def loss_sum(
         self, hidden: torch.Tensor, dropped: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(the summed loss, differentiable in A and B; the loss of each row).
+        """(the summed loss, differentiable in whatever of the head and the hidden states needs a
+        gradient; the loss of each row).
 
         Args:
             hidden: [rows, width]; dropped: the same after the adapter's dropout.
         """
-        return _Sum.apply(self.head.a, self.head.b, self, hidden, dropped, labels)
+        lora = self.head.lora
+        a, b = (lora.a, lora.b) if lora else (None, None)
+        return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, self)
 
-    def _pass(
-        self, hidden: torch.Tensor, dropped: torch.Tensor, labels: torch.Tensor, gradient: bool
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(losses, gradient of A, gradient of B); the gradients of the sum, zero unless asked."""
-        a, b = self.head.a.detach(), self.head.b.detach()
-        losses = torch.empty(len(labels), dtype=a.dtype, device=a.device)
-        grad_a, grad_b = torch.zeros_like(a), torch.zeros_like(b)
-        weight = self._weight()
-        for start in range(0, len(labels), self.chunk):
-            rows = slice(start, start + self.chunk)
-            x = dropped[rows].to(a.dtype)
-            low = (x @ a.T).mul_(self.head.scaling)
-            logits = self._logits(hidden[rows], low, weight)
-            losses[rows] = _to_gradient(logits, labels[rows], losses.dtype, gradient)
-            if gradient:
-                # This way round the product is the faster, in bf16 by far.
-                grad_b += (low.to(self.dtype).T @ logits).T.to(b.dtype)
-                grad_low = (logits @ b.to(self.dtype)).to(a.dtype)
-                grad_a += (grad_low.T @ x).mul_(self.head.scaling)
-        return losses, grad_a, grad_b
+    def weight(self) -> torch.Tensor:
+        """What the logits are a product with, [vocabulary, width (+ r)]; B's columns are brought up
+        to date."""
+        weight, lora = self.head.weight.detach(), self.head.lora
+        if self.head.weight.requires_grad or self.dtype == weight.dtype:
+            return weight.to(self.dtype)
+        if self._copy is None:
+            self._copy = weight.to(self.dtype)
+            if lora:
+                self._copy = torch.cat([self._copy, lora.b.detach().to(self.dtype)], dim=1)
+        if lora:
+            self._copy[:, weight.shape[1] :].copy_(lora.b.detach())
+        return self._copy
 
-    def _logits(
-        self, hidden: torch.Tensor, low: torch.Tensor, weight: torch.Tensor
-    ) -> torch.Tensor:
+
+class _Pass:
+    """One pass over all rows: `losses`, and in `gradients` those of the sum that were `wanted` of
+    "a", "b", "weight", "hidden" and "dropped"."""
+
+    def __init__(
+        self,
+        owner: HeadCrossEntropy,
+        hidden: torch.Tensor,
+        dropped: torch.Tensor,
+        labels: torch.Tensor,
+        wanted: tuple[str, ...],
+    ):
+        self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
+        self.weight = owner.weight()
+        self.width = self.head.weight.shape[1]
+        exact = self.head.weight.dtype
+        like = {"weight": self.head.weight, "hidden": hidden, "dropped": dropped}
+        like |= {"a": self.lora.a, "b": self.lora.b} if self.lora else {}
+        self.gradients = {name: torch.zeros_like(like[name], dtype=exact) for name in wanted}
+        self.losses = torch.empty(len(labels), dtype=exact, device=labels.device)
+        for start in range(0, len(labels), owner.chunk):
+            rows = slice(start, start + owner.chunk)
+            self._chunk(hidden[rows], dropped[rows].to(exact), labels[rows], rows)
+
+    def _chunk(
+        self, hidden: torch.Tensor, x: torch.Tensor, labels: torch.Tensor, rows: slice
+    ) -> None:
+        low = (x @ self.lora.a.detach().T).mul_(self.lora.scaling) if self.lora else None
+        hidden = hidden.to(self.dtype)
+        logits = self._logits(hidden, low)
+        losses, scale = exponentiate(logits, labels, self.losses.dtype)
+        self.losses[rows] = losses
+        if not self.gradients:
+            return
+        # From here on `logits` are e, without the target's, and p = e · scale.
+        target = torch.expm1(-losses)[:, None]
+        if "weight" in self.gradients:
+            exact = hidden.to(scale.dtype)
+            self.gradients["weight"] += logits.T @ (exact * scale).to(self.dtype)
+            self.gradients["weight"].index_add_(0, labels, exact * target)
+        if "hidden" in self.gradients:
+            product = logits @ self.weight[:, : self.width]
+            at_target = self.head.weight.detach()[labels] * target
+            self.gradients["hidden"][rows] = product * scale + at_target
+        if "b" in self.gradients:
+            # This way round the product is the faster, in bf16 by far.
+            scaled = (low * scale).to(self.dtype)
+            self.gradients["b"] += (scaled.T @ logits).T
+            self.gradients["b"].index_add_(0, labels, low * target)
+            self._low_rank(logits, x, labels, (scale, target), rows)
+
+    def _low_rank(
+        self,
+        exponentials: torch.Tensor,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        factors: tuple[torch.Tensor, torch.Tensor],
+        rows: slice,
+    ) -> None:
+        """What reaches A and x through B."""
+        scale, target = factors
+        b = self.lora.b.detach()
+        grad_low = (exponentials @ b.to(self.dtype)) * scale + b[labels] * target
+        grad_low.mul_(self.lora.scaling)
+        self.gradients["a"] += grad_low.T @ x
+        if "dropped" in self.gradients:
+            self.gradients["dropped"][rows] = grad_low @ self.lora.a.detach()
+
+    def _logits(self, hidden: torch.Tensor, low: torch.Tensor | None) -> torch.Tensor:
         """Logits in `dtype`, [rows, vocabulary], fresh memory."""
-        if self._folded is not None:
-            logits = torch.cat([hidden.to(self.dtype), low.to(self.dtype)], dim=1) @ weight.T
+        if low is None:
+            logits = hidden @ self.weight.T
+        elif self.weight.shape[1] > self.width:
+            logits = torch.cat([hidden, low.to(self.dtype)], dim=1) @ self.weight.T
         else:
-            logits = (hidden.to(self.dtype) @ weight.T).addmm_(low, self.head.b.detach().T)
+            logits = (hidden @ self.weight.T).addmm_(low, self.lora.b.detach().T)
         return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
-
-    def _weight(self) -> torch.Tensor:
-        """What the logits are a product with; B's columns are brought up to date."""
-        weight, width = self.head.weight.detach(), self.head.weight.shape[1]
-        if self.dtype == weight.dtype == self.head.b.dtype:
-            return weight
-        if self._folded is None:
-            self._folded = torch.cat([weight.to(self.dtype), self.head.b.to(self.dtype)], dim=1)
-            self._folded = self._folded.detach()
-        self._folded[:, width:].copy_(self.head.b.detach())
-        return self._folded
 
 
 class _Sum(torch.autograd.Function):
-    """`LoraCrossEntropy.loss_sum`: the gradients are ready when the loss is."""
+    """`HeadCrossEntropy.loss_sum`: the gradients are ready when the loss is."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        loss: LoraCrossEntropy,
+        a: torch.Tensor | None,
+        b: torch.Tensor | None,
+        weight: torch.Tensor,
         hidden: torch.Tensor,
         dropped: torch.Tensor,
         labels: torch.Tensor,
+        owner: HeadCrossEntropy,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        rows, grad_a, grad_b = loss._pass(hidden, dropped, labels, gradient=True)
-        ctx.save_for_backward(grad_a, grad_b)
-        ctx.mark_non_differentiable(rows)
-        return rows.sum(dtype=torch.float64), rows
+        names = ("a", "b", "weight", "hidden", "dropped")
+        needed = [name for name, need in zip(names, ctx.needs_input_grad[:5], strict=True) if need]
+        if a is None:
+            needed = [name for name in needed if name != "dropped"]
+        done = _Pass(owner, hidden, dropped, labels, tuple(needed))
+        ctx.save_for_backward(*(done.gradients.get(name) for name in names))
+        ctx.dtypes = (None, None, None, hidden.dtype, dropped.dtype)
+        ctx.mark_non_differentiable(done.losses)
+        return done.losses.sum(dtype=torch.float64), done.losses
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[Any, ...]:
-        grad_a, grad_b = ctx.saved_tensors
-        return grad_a * grad.to(grad_a.dtype), grad_b * grad.to(grad_b.dtype), *[None] * 4
+        found = [
+            None if saved is None else (saved * grad.to(saved.dtype)).to(dtype or saved.dtype)
+            for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
+        return *found, None, None
 
 
-def _to_gradient(
-    logits: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype, gradient: bool
-) -> torch.Tensor:
-    """The rows' losses; with `gradient`, `logits` becomes d loss / d logits, in place."""
+def exponentiate(
+    logits: torch.Tensor, labels: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn `logits` [rows, vocabulary] in place into exp(logit − the row's largest), the target's
+    set to 0.
+
+    Returns:
+        The rows' losses (nats), [rows]; and 1 ÷ the rows' sums, [rows, 1]. Both in `dtype`.
+    """
     losses = torch.empty(len(labels), dtype=dtype, device=logits.device)
+    scale = torch.empty(len(labels), 1, dtype=dtype, device=logits.device)
     step = SOFTMAX_ROWS if logits.device.type == "cpu" else len(labels)
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
         block, target = logits[rows], labels[rows, None]
-        probabilities = torch.softmax(block, dim=1, dtype=dtype)
-        # log Σ exp from the largest probability, which never underflows as the target's may.
-        top = block.amax(dim=1, keepdim=True).to(dtype)
-        log_sum = top - probabilities.amax(dim=1, keepdim=True).log()
-        loss = log_sum - block.gather(1, target).to(dtype)
-        losses[rows] = loss.squeeze(1)
-        if gradient:
-            # p − 1 of the target from its loss: a p near 1 has no digits left for the rest.
-            probabilities.scatter_(1, target, torch.expm1(-loss))
-            block.copy_(probabilities)
-    return losses
+        at_target = block.gather(1, target).to(dtype)
+        top = block.amax(dim=1, keepdim=True)
+        block.sub_(top).exp_().scatter_(1, target, 0)
+        at_target -= top.to(dtype)
+        # The others' sum apart from the target's own term: where p is near 1, the loss is
+        # log(1 + others / own), of which log Σ − own would lose the digits.
+        others = block.sum(dim=1, keepdim=True, dtype=dtype)
+        ratio = others.log() - at_target
+        losses[rows] = torch.logaddexp(torch.zeros_like(ratio), ratio).squeeze(1)
+        scale[rows] = 1 / (others + at_target.exp())
+    return losses, scale

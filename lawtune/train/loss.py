@@ -18,7 +18,7 @@ from lawtune.data.encode import Window
 from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, collate, cut_by_tokens
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
-from lawtune.train.head import LoraCrossEntropy, find_lora_head
+from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.prefix import hash_lower, split_model
 from lawtune.train.prefix_cache import Plan, PrefixCache
 
@@ -77,8 +77,8 @@ class LossEngine:
         install(model, self._masks)
         self._parts = split_model(model)
         self._head = self._parts.head
-        lora_head = find_lora_head(self._head) if self._parts.is_whole else None
-        self._fused = lora_head and LoraCrossEntropy(lora_head, self._row_dtype(), PROJECTED_TOKENS)
+        head = find_head(self._head)
+        self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS)
         self._caches: list[PrefixCache] = []
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
@@ -177,12 +177,14 @@ class LossEngine:
     ) -> float:
         if divisor is None:
             return self._fused.losses(hidden, labels).sum(dtype=torch.float64).item()
-        head = self._fused.head
-        rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
-        with self._masks.over(rows):
-            dropped = self._masks.apply(hidden.float(), head.dropout, head.number)
-        loss, rows = self._fused.loss_sum(hidden, dropped, labels)
-        parts = rows.isfinite().split([window.targets for window in windows])
+        lora = self._fused.head.lora
+        dropped = hidden
+        if lora:
+            rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
+            with self._masks.over(rows):
+                dropped = self._masks.apply(hidden.float(), lora.dropout, lora.number)
+        loss, each = self._fused.loss_sum(hidden, dropped, labels)
+        parts = each.isfinite().split([window.targets for window in windows])
         bad = [w.name for w, part in zip(windows, parts, strict=True) if not part.all()]
         if bad:
             raise NonFiniteError("loss", bad)

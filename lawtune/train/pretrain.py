@@ -5,8 +5,7 @@ mask is needed to keep them apart. Sources of the Q&A's validation and test grou
 training and used to measure it.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -15,12 +14,12 @@ from typing import Any
 
 import torch
 
-from lawtune.config import ArchitectureConfig, PretrainConfig, PretrainTrainConfig, to_dict
+from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict
 from lawtune.data.corpus import CorpusReport, Document, build_documents
-from lawtune.data.encode import Window, encode_text
+from lawtune.data.encode import Window
 from lawtune.data.sources import ReadReport, read_source
-from lawtune.errors import UserError
-from lawtune.files import atomic_path, require_writable, write_json
+from lawtune.errors import StoppedError, UserError
+from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
 from lawtune.model.load import load_tokenizer
 from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
@@ -31,13 +30,17 @@ from lawtune.train.checkpoint import (
     save_checkpoint,
     trainable,
 )
+from lawtune.train.held_out import HeldOut
+from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, TrainingData
 from lawtune.train.loss import LossEngine, resolve_device, resolve_precision
 from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
-from lawtune.train.schedule import learning_rate
+from lawtune.train.muon import MuonWithAdamW
+from lawtune.train.schedule import trapezoid
 from lawtune.train.tokenizer import train_tokenizer
 
-_BETAS = (0.9, 0.95)
+STABLE_FOLDER = "stable"
+"""Where the last state before the learning rate's decay is kept, for a longer run to go on from."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,6 @@ def pretrain(
     tokenizer = _tokenizer(config, out, training)
     limit = config.corpus.max_document_tokens
     windows = cut_windows(training, tokenizer, config.train.window, limit)
-    held_out = [document for document in documents if document.split != "train"]
 
     device = resolve_device(config.train.device)
     torch.manual_seed(config.train.seed)
@@ -77,23 +79,20 @@ def pretrain(
     engine = LossEngine(
         model, tokenizer.pad_token_id, resolve_precision(config.train.precision, device)
     )
-    sample = cut_windows(held_out, tokenizer, config.train.window, limit)
-    stride = max(1, len(sample) // config.train.evaluate_windows)
-    progress = _train(config, engine, windows, sample[::stride], resume, listener)
-
-    scores = {
-        source: bits_per_byte(
-            engine, [d for d in held_out if d.source == source], tokenizer, config
-        )
-        for source in sorted({document.source for document in held_out})
-    }
+    held_out = HeldOut(
+        [document for document in documents if document.split != "train"],
+        tokenizer,
+        config.train.window,
+        config.train.evaluate_windows,
+    )
+    progress = _Run(config, engine, windows, held_out, listener).run(resume)
     folder = out / "model"
     result = Pretrained(
         folder,
         sum(parameter.numel() for parameter in model.parameters()),
         progress.target_tokens,
         progress.seconds / 60,
-        scores,
+        held_out.bits_per_byte(engine),
     )
     facts = {"config": to_dict(config), "corpus": vars(report), "windows": len(windows)}
     facts |= {k: v for k, v in asdict(result).items() if k != "folder"}
@@ -126,6 +125,8 @@ def build_model(config: ArchitectureConfig, tokenizer: Any) -> torch.nn.Module:
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
+            # What GPT-2's own `gelu_new` computes, in one pass over memory in place of six.
+            activation_function="gelu_pytorch_tanh",
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
@@ -157,24 +158,6 @@ def batched(items: Iterable[Document], size: int) -> Iterable[list[Document]]:
         yield batch
 
 
-def bits_per_byte(
-    engine: LossEngine, documents: Sequence[Document], tokenizer: Any, config: PretrainConfig
-) -> float:
-    """Bits per UTF-8 byte of the first window of each of at most `evaluate_windows` documents.
-
-    Every byte of the text counts and EOS does not, so tokenizers can be compared.
-    """
-    stride = max(1, len(documents) // config.train.evaluate_windows)
-    nats, size = 0.0, 0
-    windows = []
-    for document in documents[::stride]:
-        ids = encode_text(tokenizer, document.text)[: config.train.window - 1]
-        windows.append(Window((tokenizer.bos_token_id, *ids), 1, document.name))
-        size += len(tokenizer.decode(ids).encode())
-    nats = engine.mean_loss(windows) * sum(window.targets for window in windows)
-    return nats / math.log(2) / size
-
-
 def _read_documents(config: PretrainConfig) -> tuple[list[Document], CorpusReport]:
     if not config.corpus.sources:
         raise UserError("corpus.sources is empty: name the folders of raw legal text to train on")
@@ -200,105 +183,124 @@ def _tokenizer(config: PretrainConfig, out: Path, training: Sequence[Document]) 
     return load_tokenizer(folder)
 
 
-def _train(
-    config: PretrainConfig,
-    engine: LossEngine,
-    windows: Sequence[Window],
-    sample: Sequence[Window],
-    resume: bool,
-    listener: Listener,
-) -> Progress:
-    settings, out = config.train, Path(config.out)
-    optimizer = torch.optim.AdamW(
-        _decay_matrices(engine.model, settings.weight_decay), lr=0.0, betas=_BETAS
-    )
-    progress = Progress()
-    found = newest_valid(out) if resume else None
-    if found:
-        saved = load_checkpoint(found)
-        assign(engine.model, saved.parameters)
-        optimizer.load_state_dict(dict(saved.optimizer))
-        progress = Progress(**saved.state)
-    lengths = [len(window.ids) for window in windows]
+class _Run:
+    """The training of one model: it restores, trains, measures and saves."""
 
-    @lru_cache(maxsize=1)
-    def order(epoch: int) -> list[Step]:
-        return plan_by_tokens(
-            lengths, settings.seed, epoch, settings.batch_tokens, settings.micro_batch_tokens
-        )
+    def __init__(
+        self,
+        config: PretrainConfig,
+        engine: LossEngine,
+        windows: Sequence[Window],
+        held_out: HeldOut,
+        listener: Listener,
+    ):
+        self.settings, self.out = config.train, Path(config.out)
+        self.engine, self.held_out = engine, held_out
+        self.optimizer = MuonWithAdamW(engine.model, config.train.weight_decay)
+        self.listeners = [listener]
+        lengths = [len(window.ids) for window in windows]
+        settings = config.train
 
-    data = TrainingData(windows, order, settings.epochs)
-    log = TrainingLog(out / LOG_FILE, progress.step if found else None)
-
-    def tell(row: Row) -> None:
-        log(row)
-        listener(row)
-
-    def save(now: Progress) -> None:
-        state = Checkpoint(trainable(engine.model), optimizer.state_dict(), asdict(now))
-        save_checkpoint(out, now.step, state, keep=2)
-
-    def evaluated(now: Progress, loss: float, best: bool) -> None:
-        row = {"step": now.step, "seconds": now.seconds, "validation_loss": loss, "best": best}
-        tell({"event": "validation", **row})
-
-    # A run by the clock ends when it ends: it has no number of steps to count up to.
-    total = None if settings.max_minutes else data.total_steps()
-    tell({"event": "start", "step": progress.step, "total_steps": total, "windows": len(windows)})
-    loop = Loop(
-        engine,
-        data,
-        optimizer,
-        _schedule(settings, data),
-        LoopSettings(
-            seed=settings.seed,
-            max_grad_norm=settings.max_grad_norm,
-            evaluate_every=settings.evaluate_every,
-            save_every=settings.save_every,
-            max_seconds=settings.max_minutes and settings.max_minutes * 60,
-        ),
-        Hooks(
-            log=lambda record: tell(step_row(record, engine.device)),
-            save=save,
-            evaluate=lambda: engine.mean_loss(sample),
-            evaluated=evaluated,
-        ),
-    )
-    try:
-        return loop.run(progress)
-    finally:
-        log.close()
-
-
-def _schedule(settings: PretrainTrainConfig, data: TrainingData) -> Callable[[Progress], float]:
-    """Warm-up and cosine over the steps, or over the clock where a run is bound by it."""
-    if settings.max_minutes is not None:
-        total = settings.max_minutes * 60
-
-        def by_time(progress: Progress) -> float:
-            return learning_rate(
-                settings.learning_rate,
-                progress.seconds,
-                total,
-                total * settings.warmup_share,
-                "cosine",
+        @lru_cache(maxsize=1)
+        def order(epoch: int) -> list[Step]:
+            return plan_by_tokens(
+                lengths, settings.seed, epoch, settings.batch_tokens, settings.micro_batch_tokens
             )
 
-        return by_time
-    steps = data.total_steps()
+        self.data = TrainingData(windows, order, settings.epochs)
+        # A run by the clock ends when it ends: it has no number of steps to count up to.
+        by_clock = settings.max_minutes is not None
+        self.total_steps = None if by_clock else self.data.total_steps()
+        self.length = settings.max_minutes * 60 if by_clock else self.total_steps
+        self.interrupt = Interrupt(lambda text: self._tell({"event": "note", "text": text}))
 
-    def by_step(progress: Progress) -> float:
-        return learning_rate(
-            settings.learning_rate, progress.step, steps, steps * settings.warmup_share, "cosine"
+    def run(self, resume: bool) -> Progress:
+        """Train from the newest valid checkpoint, if asked and there is one, to the end.
+
+        Raises:
+            StoppedError: a signal asked to stop; the state is saved.
+        """
+        restored = self._restore() if resume else None
+        progress = restored or Progress()
+        log = TrainingLog(self.out / LOG_FILE, restored and restored.step)
+        self.listeners.insert(0, log)
+        start = {"step": progress.step, "total_steps": self.total_steps}
+        self._tell({"event": "start", **start, "windows": len(self.data.windows)})
+        try:
+            with full_disk_is_told(self.out), self.interrupt:
+                self._loop().run(progress)
+        finally:
+            log.close()
+        if progress.stopped is None:
+            text = f"stopped after step {progress.step}; the same command with --resume goes on"
+            raise StoppedError(text, self.interrupt.signal)
+        return progress
+
+    def _loop(self) -> Loop:
+        settings = self.settings
+        return Loop(
+            self.engine,
+            self.data,
+            self.optimizer,
+            lambda progress: trapezoid(
+                settings.learning_rate,
+                self._done(progress),
+                self.length,
+                self.length * settings.warmup_share,
+                self.length * settings.decay_share,
+            ),
+            LoopSettings(
+                seed=settings.seed,
+                max_grad_norm=settings.max_grad_norm,
+                evaluate_every=settings.evaluate_every,
+                save_every=settings.save_every,
+                max_seconds=settings.max_minutes and settings.max_minutes * 60,
+            ),
+            Hooks(
+                log=lambda record: self._tell(step_row(record, self.engine.device)),
+                save=self._save,
+                evaluate=lambda: self.held_out.loss(self.engine),
+                evaluated=self._evaluated,
+                stop=self.interrupt.requested,
+            ),
         )
 
-    return by_step
+    def _done(self, progress: Progress) -> float:
+        return progress.step if self.total_steps is not None else progress.seconds
 
+    def _decays(self, progress: Progress) -> bool:
+        return self._done(progress) > self.length * (1 - self.settings.decay_share)
 
-def _decay_matrices(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices, none for biases, norms and other vectors."""
-    parameters = list(model.parameters())
-    return [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    def _save(self, progress: Progress) -> None:
+        """Save a checkpoint; the last one before the decay is also kept apart."""
+        parameters = trainable(self.engine.model)
+        decays = self._decays(progress)
+        state = {"progress": asdict(progress), "decays": decays}
+        checkpoint = Checkpoint(parameters, self.optimizer.state_dict(), state)
+        save_checkpoint(self.out, progress.step, checkpoint, keep=2)
+        if not decays:
+            save_checkpoint(self.out / STABLE_FOLDER, progress.step, checkpoint, keep=1)
+
+    def _restore(self) -> Progress | None:
+        """Go on from the newest checkpoint; of a run that is to be longer than when it began to
+        decay, from the last one before that."""
+        found = newest_valid(self.out)
+        if found is None:
+            return None
+        saved = load_checkpoint(found)
+        stable = newest_valid(self.out / STABLE_FOLDER)
+        longer = not self._decays(Progress(**saved.state["progress"]))
+        if saved.state["decays"] and longer and stable:
+            saved = load_checkpoint(stable)
+        assign(self.engine.model, saved.parameters)
+        self.optimizer.load_state_dict(dict(saved.optimizer))
+        return Progress(**saved.state["progress"])
+
+    def _evaluated(self, progress: Progress, loss: float, best: bool) -> None:
+        row = {"step": progress.step, "seconds": progress.seconds, "validation_loss": loss}
+        scores = {source: round(value, 4) for source, value in self.held_out.scores.items()}
+        self._tell({"event": "validation", **row, "best": best, "bits_per_byte": scores})
+
+    def _tell(self, row: Row) -> None:
+        for listener in self.listeners:
+            listener(row)

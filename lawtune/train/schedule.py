@@ -28,6 +28,15 @@ def learning_rate(
     return peak * (1 - share if scheduler == "linear" else (1 + math.cos(math.pi * share)) / 2)
 
 
+def trapezoid(peak: float, done: float, total: float, warmup: float, decay: float) -> float:
+    """Linear warm-up to `peak`, a stable phase, and a linear decay to zero over the last `decay`
+    (Hägele et al. 2024, arXiv:2405.18392). Training can go on from the stable phase, whatever
+    `total` it began with. Arguments as for `learning_rate`."""
+    if done < warmup:
+        return peak * min(1.0, (done + 1) / warmup)
+    return peak * min(1.0, max(0.0, total - done) / decay) if decay else peak
+
+
 def resolve_warmup(warmup_steps: int | Literal["auto"], total: int) -> int:
     """The warm-up in steps for a run of `total` steps; `auto` is a tenth of it.
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from lawtune.train.head import LoraCrossEntropy, LoraHead
+from lawtune.train import head as head_module
+from lawtune.train.head import Head, HeadCrossEntropy, LoraPart
 
 ROWS, WIDTH, RANK, VOCABULARY = 11, 6, 3, 40
 SCALING = 1.7
@@ -23,19 +24,19 @@ def make(dtype: torch.dtype, bias: bool = False, spread: float = 1.0):
     hidden = normal(ROWS, WIDTH)
     dropped = hidden * torch.bernoulli(torch.full((ROWS, WIDTH), 0.8), generator=draw) / 0.8
     labels = torch.randint(VOCABULARY, (ROWS,), generator=draw)
-    head = LoraHead(weight, constant, a, b, SCALING, 0.2, 0)
+    head = Head(weight, constant, LoraPart(a, b, SCALING, 0.2, 0))
     return head, hidden, dropped.to(dtype), labels
 
 
-def plain(head: LoraHead, hidden, dropped, labels) -> torch.Tensor:
-    logits = hidden @ head.weight.T + SCALING * (dropped @ head.a.T) @ head.b.T
+def plain(head: Head, hidden, dropped, labels) -> torch.Tensor:
+    logits = hidden @ head.weight.T + SCALING * (dropped @ head.lora.a.T) @ head.lora.b.T
     if head.bias is not None:
         logits = logits + head.bias
     return cross_entropy(logits, labels, reduction="sum")
 
 
-def gradients(loss: torch.Tensor, head: LoraHead) -> list[torch.Tensor]:
-    return list(torch.autograd.grad(loss, [head.a, head.b]))
+def gradients(loss: torch.Tensor, head: Head) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(loss, [head.lora.a, head.lora.b]))
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -43,16 +44,16 @@ def test_gradcheck(bias: bool):
     head, hidden, dropped, labels = make(torch.float64, bias)
 
     def loss_of(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        part = LoraHead(head.weight, head.bias, a, b, SCALING, 0.2, 0)
-        return LoraCrossEntropy(part, torch.float64, chunk=4).loss_sum(hidden, dropped, labels)[0]
+        part = Head(head.weight, head.bias, LoraPart(a, b, SCALING, 0.2, 0))
+        return HeadCrossEntropy(part, torch.float64, chunk=4).loss_sum(hidden, dropped, labels)[0]
 
-    assert torch.autograd.gradcheck(loss_of, (head.a, head.b))
+    assert torch.autograd.gradcheck(loss_of, (head.lora.a, head.lora.b))
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 11, 100])
 def test_equals_the_plain_loss_whatever_the_chunk(chunk: int):
     head, *data = make(torch.float32)
-    ours, rows = LoraCrossEntropy(head, torch.float32, chunk).loss_sum(*data)
+    ours, rows = HeadCrossEntropy(head, torch.float32, chunk).loss_sum(*data)
     expected = plain(head, *data)
     assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
     assert rows.sum().item() == pytest.approx(expected.item(), rel=1e-6)
@@ -62,7 +63,7 @@ def test_equals_the_plain_loss_whatever_the_chunk(chunk: int):
 
 def test_without_gradient_it_is_the_loss_of_each_row():
     head, hidden, _, labels = make(torch.float32)
-    rows = LoraCrossEntropy(head, torch.float32, 4).losses(hidden, labels)
+    rows = HeadCrossEntropy(head, torch.float32, 4).losses(hidden, labels)
     assert rows.sum().item() == pytest.approx(plain(head, hidden, hidden, labels).item(), rel=1e-6)
     assert not rows.requires_grad
 
@@ -70,7 +71,7 @@ def test_without_gradient_it_is_the_loss_of_each_row():
 def test_certain_and_hopeless_targets_keep_their_loss_and_gradient():
     """Logits hundreds apart: probabilities of 0 and 1 in float32, losses far from either."""
     head, *data = make(torch.float32, spread=200.0)
-    ours, _ = LoraCrossEntropy(head, torch.float32, 4).loss_sum(*data)
+    ours, _ = HeadCrossEntropy(head, torch.float32, 4).loss_sum(*data)
     expected = plain(head, *data)
     assert ours.item() == pytest.approx(expected.item(), rel=1e-6) and expected > 1000
     for mine, theirs in zip(gradients(ours, head), gradients(expected, head), strict=True):
@@ -79,7 +80,7 @@ def test_certain_and_hopeless_targets_keep_their_loss_and_gradient():
 
 def test_bf16_folds_b_into_the_projection_and_follows_it():
     head, *data = make(torch.float32)
-    fused = LoraCrossEntropy(head, torch.bfloat16, 4)
+    fused = HeadCrossEntropy(head, torch.bfloat16, 4)
     for _ in range(2):
         ours, _ = fused.loss_sum(*data)
         expected = plain(head, *data)
@@ -88,13 +89,37 @@ def test_bf16_folds_b_into_the_projection_and_follows_it():
             assert mine.dtype == torch.float32
             assert torch.linalg.norm(mine - theirs) <= 0.03 * torch.linalg.norm(theirs)
         with torch.no_grad():
-            head.b.mul_(-1)  # an optimiser's step, as large as they come
+            head.lora.b.mul_(-1)  # an optimiser's step, as large as they come
 
 
-def test_no_more_than_a_chunk_of_logits_is_ever_alive():
+def test_gradcheck_of_a_projection_that_trains_and_of_what_lies_below():
+    head, hidden, _, labels = make(torch.float64, bias=True)
+    weight = head.weight.clone().requires_grad_()
+
+    def loss_of(weight: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        bare = Head(weight, head.bias)
+        return HeadCrossEntropy(bare, torch.float64, chunk=4).loss_sum(hidden, hidden, labels)[0]
+
+    assert torch.autograd.gradcheck(loss_of, (weight, hidden.requires_grad_()))
+
+
+def test_gradcheck_through_the_adapter_and_past_it():
+    head, hidden, dropped, labels = make(torch.float64)
+
+    def loss_of(hidden: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
+        return HeadCrossEntropy(head, torch.float64, chunk=4).loss_sum(hidden, dropped, labels)[0]
+
+    assert torch.autograd.gradcheck(loss_of, (hidden.requires_grad_(), dropped.requires_grad_()))
+
+
+def test_no_more_than_a_chunk_of_logits_is_ever_alive(monkeypatch):
     head, *data = make(torch.float32)
-    fused, shapes = LoraCrossEntropy(head, torch.float32, 4), []
-    logits = fused._logits
-    fused._logits = lambda *parts: shapes.append(len(parts[0])) or logits(*parts)
-    fused.loss_sum(*data)
+    shapes, original = [], head_module.exponentiate
+
+    def noted(logits: torch.Tensor, *rest):
+        shapes.append(len(logits))
+        return original(logits, *rest)
+
+    monkeypatch.setattr(head_module, "exponentiate", noted)
+    HeadCrossEntropy(head, torch.float32, 4).loss_sum(*data)
     assert shapes == [4, 4, 3]

@@ -9,6 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from lawtune.data.encode import Window
+from lawtune.train import head as head_module
 from lawtune.train import loss as loss_module
 from lawtune.train.loss import LossEngine, NonFiniteError, resolve_device, resolve_precision
 
@@ -110,16 +111,16 @@ def test_capped_logits_take_the_whole_model_and_others_the_fast_path():
         assert not isinstance(LossEngine(MODELS[kind](), 0)._head, torch.nn.Identity)
 
 
-def test_only_target_positions_reach_the_projection():
-    model = MODELS["gpt2 lora on c_attn"]()
-    engine = LossEngine(model, pad_id=2)
-    seen = []
-    handle = model.get_base_model().lm_head.register_forward_hook(
-        lambda module, inputs, output: seen.append(len(inputs[0]))
-    )
+def test_only_target_positions_reach_the_projection(monkeypatch: pytest.MonkeyPatch):
+    seen, original = [], head_module.exponentiate
+
+    def noted(logits: torch.Tensor, *rest):
+        seen.append(len(logits))
+        return original(logits, *rest)
+
+    monkeypatch.setattr(head_module, "exponentiate", noted)
     windows = make_windows(5)
-    engine.accumulate([windows])
-    handle.remove()
+    LossEngine(MODELS["gpt2 lora on c_attn"](), pad_id=2).accumulate([windows])
     assert sum(seen) == sum(w.targets for w in windows)
 
 

@@ -14,8 +14,9 @@ from lawtune.data.corpus import CorpusReport, Document, build_documents
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
+from lawtune.train.held_out import HeldOut
 from lawtune.train.loss import LossEngine
-from lawtune.train.pretrain import bits_per_byte, build_model, cut_windows, pretrain
+from lawtune.train.pretrain import build_model, cut_windows, pretrain
 from lawtune.train.tokenizer import RESERVED, train_tokenizer
 
 ARTICLES = 60
@@ -104,9 +105,8 @@ def test_bits_per_byte_by_hand(config: PretrainConfig):
         nats -= logits.gather(1, tokens[0, 1:, None]).sum().item()
         size += len(tokenizer.decode(ids).encode())
     engine = LossEngine(model, tokenizer.pad_token_id)
-    assert bits_per_byte(engine, found, tokenizer, config) == pytest.approx(
-        nats / math.log(2) / size, rel=1e-5
-    )
+    measured = HeldOut(found, tokenizer, config.train.window, 100).bits_per_byte(engine)
+    assert measured == {"statute": pytest.approx(nats / math.log(2) / size, rel=1e-5)}
 
 
 def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
