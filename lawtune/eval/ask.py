@@ -32,6 +32,15 @@ class Generation(Protocol):
     stopped: bool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A generation as an evaluation keeps it: personal data in its text is masked."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
 class Model(Protocol):
     """What an evaluation asks of a model; `LegalModel` has it."""
 
@@ -68,9 +77,14 @@ class Outputs:
     """What one model said: a log-likelihood a request, and an answer a sampled question."""
 
     likelihood: Mapping[Request, float]
-    answers: Sequence[str]
+    answers: Sequence[Answer]
     prompts: Sequence[str]
     empty_prompts: Mapping[str, str]
+
+    @property
+    def texts(self) -> list[str]:
+        """The answers' texts."""
+        return [answer.text for answer in self.answers]
 
 
 def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
@@ -115,8 +129,8 @@ def _log_likelihoods(
 
 def _generate(
     model: Model, prompts: Sequence[str], config: EvaluateConfig, progress: Callable[[int], None]
-) -> list[str]:
-    answers = [""] * len(prompts)
+) -> list[Answer]:
+    answers: dict[int, Answer] = {}
     order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
     for start in range(0, len(order), config.batch_size):
         places = order[start : start + config.batch_size]
@@ -124,6 +138,7 @@ def _generate(
         made = model.generate(batch, config.max_new_tokens, config.batch_size)
         for place, generation in zip(places, made, strict=True):
             # What a user would be shown: personal data is masked in every answer.
-            answers[place] = mask(generation.text)[0]
-        progress(start + len(places))
-    return answers
+            text = mask(generation.text)[0]
+            answers[place] = Answer(text, generation.tokens, generation.stopped)
+        progress(len(answers))
+    return [answers[place] for place in range(len(prompts))]

@@ -152,10 +152,10 @@ def _observe(plan: Plan, tuned: Outputs, base: Outputs | None) -> dict[str, Obse
         "bits_per_byte": Observed(everyone, *both(lambda out: _bits(pairs, out))),
         "accuracy": Observed(choosers, *both(lambda out: _right(plan, out, _gain)), baselines),
         "accuracy_raw": Observed(choosers, *both(lambda out: _right(plan, out, _raw))),
-        "chrf": Observed(asked, *both(lambda out: chrf_statistics(out.answers, gold))),
-        "bleu": Observed(asked, *both(lambda out: bleu_statistics(out.answers, gold))),
-        "rougeL": Observed(asked, *both(lambda out: rouge_l_statistics(out.answers, gold))),
-        "response_length": Observed(asked, *both(lambda out: length_statistics(out.answers))),
+        "chrf": Observed(asked, *both(lambda out: chrf_statistics(out.texts, gold))),
+        "bleu": Observed(asked, *both(lambda out: bleu_statistics(out.texts, gold))),
+        "rougeL": Observed(asked, *both(lambda out: rouge_l_statistics(out.texts, gold))),
+        "response_length": Observed(asked, *both(lambda out: length_statistics(out.texts))),
     }
 
 
@@ -188,9 +188,15 @@ def _raw(out: Outputs, prompt: str, choice: str, kind: str) -> float:
     return out.likelihood[prompt, choice] / max(utf8_bytes(choice), 1)
 
 
-def _answers(pair: QAPair, tuned: Outputs, base: Outputs | None, place: int) -> dict[str, str]:
-    row = {"id": pair.id, "prediction": tuned.answers[place]}
-    return row | ({"base_prediction": base.answers[place]} if base else {})
+def _answers(pair: QAPair, tuned: Outputs, base: Outputs | None, place: int) -> dict[str, Any]:
+    """A line of `predictions.jsonl`."""
+    row: dict[str, Any] = {"id": pair.id}
+    for prefix, out in (("", tuned), ("base_", base)):
+        if out:
+            said = out.answers[place]
+            row |= {f"{prefix}prediction": said.text, f"{prefix}stopped": said.stopped}
+            row[f"{prefix}tokens"] = said.tokens
+    return row
 
 
 def _sample(pair: QAPair, answers: Mapping[str, str]) -> dict[str, Any]:

@@ -206,7 +206,19 @@ def test_base_and_delta_are_paired():
     assert bits["delta"] == pytest.approx(-1)
     assert bits["delta_ci95"] == [pytest.approx(-1)] * 2
     assert report.metrics["response_length"]["delta"] == 2
-    assert report.predictions[0] == {"id": "r0", "prediction": "답0", "base_prediction": ""}
+    row = report.predictions[0]
+    assert (row["id"], row["prediction"], row["base_prediction"]) == ("r0", "답0", "")
+
+
+def test_how_each_answer_ended_is_kept():
+    class Rambling(FakeModel):
+        def generate(self, prompts, max_new_tokens, batch_size):
+            return [Said("말", tokens=max_new_tokens, stopped=False) for _ in prompts]
+
+    model = Rambling(knows_all, base=(knows_all, lambda p: ""))
+    row = evaluate(model, make_pairs(), replace(CONFIG, max_new_tokens=7)).predictions[0]
+    for prefix in ("", "base_"):
+        assert (row[f"{prefix}stopped"], row[f"{prefix}tokens"]) == (False, 7)
 
 
 def test_personal_data_in_answers_is_masked():
@@ -221,7 +233,7 @@ def test_without_an_adapter_there_is_no_base():
     report = evaluate(FakeModel(knows_all), make_pairs(), CONFIG)
     for figures in report.metrics.values():
         assert (figures["base"], figures["delta"], figures["delta_ci95"]) == (None,) * 3
-    assert report.predictions[0] == {"id": "r0", "prediction": ""}
+    assert report.predictions[0] == {"id": "r0", "prediction": "", "stopped": True, "tokens": 1}
     assert report.samples[0]["base_prediction"] is None
 
 
