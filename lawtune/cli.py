@@ -124,7 +124,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "evaluate", _evaluate, "tuned against base, with intervals", EvaluateConfig)
     verb.add_argument("--model", required=True, metavar="M")
-    verb.add_argument("--data", type=Path, required=True, metavar="FILE")
+    asked = verb.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--data", type=Path, metavar="FILE", help="questions and gold answers")
+    asked.add_argument("--mcq", type=Path, metavar="FILE", help="multiple-choice questions")
     verb.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation")
     verb.add_argument("--limit", type=_positive, metavar="N", help="a sample of N records, by type")
     _add_language(verb)
@@ -322,28 +324,41 @@ def _finetune(arguments: Arguments, overrides: Overrides) -> None:
 
 
 def _evaluate(arguments: Arguments, overrides: Overrides) -> None:
-    from lawtune.eval.evaluate import evaluate
     from lawtune.eval.report import format_table, write_reports
-    from lawtune.eval.sample import sample_indices
     from lawtune.files import require_creatable
     from lawtune.model.legal_model import LegalModel
     from lawtune.model.manager import ModelManager
     from lawtune.quickstart import describe, training_rows
-    from lawtune.records import read_qa
 
     config = load_config(EvaluateConfig, None, overrides)
-    pool = read_qa(arguments.data)
-    chosen = sample_indices(pool, arguments.limit, config.seed)
+    score = _scorer(arguments, config)
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
     out = require_creatable(arguments.out or home / "evaluation")
     model = LegalModel.load(arguments.model)
     with _evaluation_bar() as bar:
-        evaluation = evaluate(model, [pool[i] for i in chosen], config, bar, pool)
-    rows = training_rows(folder)
-    write_reports(evaluation, out, arguments.lang, rows, describe(folder, arguments.data))
+        evaluation = score(model, bar)
+    about = describe(folder, arguments.mcq or arguments.data)
+    write_reports(evaluation, out, arguments.lang, training_rows(folder), about)
     print(format_table(evaluation, arguments.lang))
     print(out / "report.html")
+
+
+def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any], Any]:
+    """What turns (model, progress) into an evaluation; the file is read here and now, so that a
+    fault in it shows before a model is loaded."""
+    from lawtune.eval.evaluate import evaluate
+    from lawtune.eval.mcq import evaluate_choices
+    from lawtune.eval.sample import sample_indices
+    from lawtune.records import read_mcq, read_qa
+
+    if arguments.mcq:
+        questions = read_mcq(arguments.mcq)
+        some = [questions[i] for i in sample_indices(questions, arguments.limit, config.seed)]
+        return lambda model, progress: evaluate_choices(model, some, config, progress)
+    pool = read_qa(arguments.data)
+    pairs = [pool[i] for i in sample_indices(pool, arguments.limit, config.seed)]
+    return lambda model, progress: evaluate(model, pairs, config, progress, pool)
 
 
 def _models_list(arguments: Arguments, overrides: Overrides) -> None:

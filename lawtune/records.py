@@ -143,6 +143,25 @@ class QAPair:
         return {key: value for key, value in row.items() if value not in (None, [], "")}
 
 
+@dataclass(frozen=True)
+class ChoiceQuestion:
+    """A multiple-choice question. `answer` is the place of the right choice, from 0; `type` and
+    `group` are as for `QAPair`."""
+
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    id: str = ""
+    type: str | None = None
+    group: str | None = None
+
+    def pair(self) -> QAPair:
+        """The question with its right choice for an answer."""
+        return QAPair(
+            self.question, self.choices[self.answer], self.id, self.type, group=self.group
+        )
+
+
 def normalise(text: str) -> str:
     """NFC, with every run of white space one blank: what "identical" means for two texts."""
     return " ".join(unicodedata.normalize("NFC", text).split())
@@ -176,6 +195,66 @@ def write_qa(path: Path, pairs: Iterable[QAPair]) -> int:
     return write_jsonl(path, (pair.to_json() for pair in pairs))
 
 
+MOST_CHOICES = 26
+"""A choice is told by a letter."""
+
+
+def read_mcq(path: Path) -> list[ChoiceQuestion]:
+    """Read multiple-choice questions from JSON Lines: `question`, `choices`, and `answer`, the
+    place of the right choice counted from 0; `id`, `type` and `group` as for Q&A.
+
+    Raises:
+        UserError: a record that is no such question, or whose id stood before, naming the file
+            and line; or the file holds no record.
+    """
+    questions: list[ChoiceQuestion] = []
+    lines: dict[str, int] = {}
+    for line, row in read_jsonl(path):
+        where = f"{path}, line {line}"
+        question = _to_choice_question(row, where)
+        first = lines.setdefault(question.id, line)
+        if first != line:
+            raise UserError(f"{where}: the id {question.id!r} stands in line {first} already")
+        questions.append(question)
+    if not questions:
+        raise UserError(f"{path}: no records in it")
+    return questions
+
+
+def _to_choice_question(row: dict[str, Any], where: str) -> ChoiceQuestion:
+    _require_text(row, "question", where)
+    _check_labels(row, where)
+    choices, answer = row.get("choices"), row.get("answer")
+    if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
+        raise UserError(f"{where}: a multiple-choice record needs a list of texts under 'choices'")
+    if not 2 <= len(choices) <= MOST_CHOICES:
+        raise UserError(f"{where}: {len(choices)} choices; there must be 2 to {MOST_CHOICES}")
+    seen: dict[str, int] = {}
+    for place, choice in enumerate(choices):
+        if (first := seen.setdefault(normalise(choice), place)) != place:
+            raise UserError(f"{where}: the choices {first} and {place} are the same text")
+    # True and False are whole numbers to Python, not to a reader.
+    if isinstance(answer, bool) or not isinstance(answer, int):
+        found = "nothing" if answer is None else repr(answer)
+        raise UserError(
+            f"{where}: 'answer' must be the right choice's place, a whole number counted from 0;"
+            f" found {found}"
+        )
+    if not 0 <= answer < len(choices):
+        raise UserError(
+            f"{where}: answer {answer} for {len(choices)} choices; places are counted from 0, so"
+            f" the last is {len(choices) - 1}"
+        )
+    return ChoiceQuestion(
+        question=row["question"],
+        choices=tuple(choices),
+        answer=answer,
+        id=_name(row, row["question"], *choices),
+        type=row.get("type") or None,
+        group=_group(row),
+    )
+
+
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     missing = {"question", "answer"} - set(reader.fieldnames or ())
@@ -191,8 +270,28 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _to_pair(row: dict[str, Any], where: str) -> QAPair:
     for key in ("question", "answer"):
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise UserError(f"{where}: a record needs a non-empty text under {key!r}")
+        _require_text(row, key, where)
+    _check_labels(row, where)
+    source = row.get("source")
+    return QAPair(
+        question=row["question"],
+        answer=row["answer"],
+        id=_name(row, row["question"], row["answer"]),
+        type=row.get("type") or None,
+        context=str(row["context"]) if row.get("context") else None,
+        source=_to_source(source, where) if source else None,
+        citations=_texts(row, "citations", where),
+        group=_group(row),
+        distractors=_texts(row, "distractors", where),
+    )
+
+
+def _require_text(row: dict[str, Any], key: str, where: str) -> None:
+    if not isinstance(row.get(key), str) or not row[key].strip():
+        raise UserError(f"{where}: a record needs a non-empty text under {key!r}")
+
+
+def _check_labels(row: dict[str, Any], where: str) -> None:
     for key in ("id", "type", "context", "group"):
         if row.get(key) is not None and not isinstance(row[key], (str, int)):
             raise UserError(f"{where}: {key!r} must be text")
@@ -200,19 +299,15 @@ def _to_pair(row: dict[str, Any], where: str) -> QAPair:
         raise UserError(
             f"{where}: unknown type {row['type']!r}; known: {', '.join(QUESTION_TYPES)}"
         )
-    named = row.get("id") not in (None, "")  # 0 is a name too.
-    source = row.get("source")
-    return QAPair(
-        question=row["question"],
-        answer=row["answer"],
-        id=str(row["id"]) if named else fingerprint(row["question"], row["answer"]),
-        type=row.get("type") or None,
-        context=str(row["context"]) if row.get("context") else None,
-        source=_to_source(source, where) if source else None,
-        citations=_texts(row, "citations", where),
-        group=str(row["group"]) if row.get("group") not in (None, "") else None,
-        distractors=_texts(row, "distractors", where),
-    )
+
+
+def _name(row: dict[str, Any], *texts: str) -> str:
+    # 0 is a name too.
+    return str(row["id"]) if row.get("id") not in (None, "") else fingerprint(*texts)
+
+
+def _group(row: dict[str, Any]) -> str | None:
+    return str(row["group"]) if row.get("group") not in (None, "") else None
 
 
 def _to_source(value: Any, where: str) -> Source:

@@ -100,7 +100,7 @@ def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
         for choice in choices:
             wanted[prompts[index], choice] = None
             wanted[empty[type_of(pairs[index])], choice] = None
-    likelihood = _log_likelihoods(
+    likelihood = ask_likelihoods(
         model, list(wanted), lambda done: progress(f"{prefix}likelihood", done, len(wanted))
     )
     answers = _generate(
@@ -112,9 +112,10 @@ def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
     return Outputs(likelihood, answers, prompts, empty)
 
 
-def _log_likelihoods(
+def ask_likelihoods(
     model: Model, requests: Sequence[Request], progress: Callable[[int], None]
 ) -> dict[Request, float]:
+    """The log-likelihood of each of the distinct `requests`; `progress` hears how many are done."""
     # Longest first: chunks of like length waste least on padding, and a shortage of memory shows
     # at once.
     ordered = sorted(requests, key=lambda request: -len(request[0]) - len(request[1]))

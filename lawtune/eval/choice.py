@@ -1,5 +1,6 @@
 """The multiple-choice test inside an evaluation: gold answers against hard distractors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,11 +52,21 @@ def resolve_choices(pairs: Sequence[QAPair], pool: Sequence[QAPair], seed: int) 
     )
 
 
+def pick(scores: Sequence[float], answer: int) -> int:
+    """The place of the highest score. A tie with the right choice, at `answer`, goes against it,
+    and so does a score that is not a number."""
+
+    def strength(place: int) -> tuple[float, bool]:
+        wrong = place != answer
+        score = scores[place]
+        return (math.inf if wrong else -math.inf) if math.isnan(score) else score, wrong
+
+    return max(range(len(scores)), key=strength)
+
+
 def gold_wins(scores: Sequence[float]) -> bool:
-    """Whether the first choice, the gold one, scores above every other; a tie is wrong (and so
-    is a score that is not a number)."""
-    gold, *others = scores
-    return all(gold > other for other in others)
+    """Whether the first choice, the gold one, is picked."""
+    return pick(scores, 0) == 0
 
 
 def overlap_wins(question: str, choices: Sequence[str]) -> bool:

@@ -1,6 +1,5 @@
 """`lawtune evaluate`: a model against the gold answers, beside the base it was tuned from."""
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import numpy as np
 
 from lawtune import __version__
 from lawtune.config import EvaluateConfig, to_dict
@@ -19,6 +16,7 @@ from lawtune.eval.choice import gold_wins, overlap_wins, resolve_choices
 from lawtune.eval.metrics import (
     METRICS,
     Statistics,
+    bits_statistics,
     bleu_statistics,
     chrf_statistics,
     clean,
@@ -91,7 +89,7 @@ def evaluate(
     tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
     shown = spread([pairs[i] for i in asked], SAMPLES)
-    run = _describe_run(model, pairs, config) | {
+    run = describe_run(model, pairs, config) | {
         "generated": len(asked),
         "accuracy_excluded": list(chosen.excluded),
         "distractors_rechosen": len(chosen.rechosen),
@@ -160,11 +158,9 @@ def _observe(plan: Plan, tuned: Outputs, base: Outputs | None) -> dict[str, Obse
 
 
 def _bits(pairs: Sequence[QAPair], out: Outputs) -> Statistics:
-    nats = [
-        out.likelihood[prompt, pair.answer] for prompt, pair in zip(out.prompts, pairs, strict=True)
-    ]
-    sizes = [utf8_bytes(pair.answer) for pair in pairs]
-    return np.column_stack([-np.asarray(nats, dtype=np.float64) / math.log(2), sizes])
+    golds = [pair.answer for pair in pairs]
+    asked = zip(out.prompts, golds, strict=True)
+    return bits_statistics([out.likelihood[request] for request in asked], golds)
 
 
 def _right(
@@ -207,7 +203,8 @@ def _sample(pair: QAPair, answers: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) -> dict[str, Any]:
+def describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) -> dict[str, Any]:
+    """What an evaluation says of itself: model, settings, number of groups, versions."""
     versions = {"lawtune": __version__, "python": platform.python_version()}
     for package in ("torch", "transformers", "peft", "sacrebleu", "kiwipiepy", "numpy"):
         try:

@@ -5,6 +5,7 @@ of many records are added, and the sum is scored. The figure over a file and eve
 bootstrap over its groups are then computed the same way, from the same per-record vectors.
 """
 
+import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ def per_record(values: Sequence[float]) -> Statistics:
     """Statistics of a mean over records, [records, 2]."""
     column = np.asarray(values, dtype=np.float64).reshape(-1, 1)
     return np.hstack([column, np.ones_like(column)])
+
+
+def bits_statistics(nats: Sequence[float], texts: Sequence[str]) -> Statistics:
+    """Bits that each text costs, from its log-likelihood, and its bytes; [n, 2]."""
+    bits = -np.asarray(nats, dtype=np.float64) / math.log(2)
+    return np.column_stack([bits, [utf8_bytes(text) for text in texts]])
 
 
 def chrf_statistics(predictions: Sequence[str], references: Sequence[str]) -> Statistics:
@@ -204,7 +211,7 @@ def _likelihood_signature() -> str:
 
 
 def _choice_signature(normaliser: str) -> Callable[[], str]:
-    return lambda: f"choices:5|score:{normaliser}|tie:wrong|eos:no"
+    return lambda: f"choices:all|score:{normaliser}|tie:wrong|eos:no"
 
 
 METRICS = {
@@ -226,9 +233,10 @@ METRICS = {
             "higher",
             0,
             1,
-            "share of questions whose gold answer the question raises more than it raises any of"
-            " four hard distractors: log p(answer | question) − log p(answer | the template with"
-            " an empty question); a tie is wrong",
+            "share of questions whose gold answer the question raises more than it raises any other"
+            " choice (four hard distractors where the data has no choices of its own):"
+            " log p(answer | question) − log p(answer | the template with an empty"
+            " question); a tie is wrong",
             "Holtzman et al. 2021 (surface form competition), arXiv:2104.08315",
             ratio,
             _choice_signature("logp(a|q)-logp(a|empty)"),
@@ -243,6 +251,28 @@ METRICS = {
             "lm-evaluation-harness (acc_norm)",
             ratio,
             _choice_signature("logp(a|q)/bytes"),
+        ),
+        Metric(
+            "accuracy_sum",
+            "higher",
+            0,
+            1,
+            "the same choice by log p(answer | question) as it is, which favours short answers; a"
+            " tie is wrong",
+            "lm-evaluation-harness (acc)",
+            ratio,
+            _choice_signature("logp(a|q)"),
+        ),
+        Metric(
+            "accuracy_letter",
+            "higher",
+            0,
+            1,
+            "the same choice by log p(letter | question with its choices listed as A., B., …); a"
+            " tie is wrong",
+            "Hendrycks et al. 2021 (MMLU), arXiv:2009.03300",
+            ratio,
+            _choice_signature("logp(letter|q+choices)"),
         ),
         Metric(
             "chrf",

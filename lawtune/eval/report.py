@@ -154,7 +154,9 @@ def _created(run: Mapping[str, Any]) -> str:
 
 
 def _counts(n: int, run: Mapping[str, Any], words: Mapping[str, Any]) -> str:
-    return words["counts"].format(
+    # A multiple-choice test has no answers to generate.
+    counts = words["counts_choices" if "questions_cut" in run else "counts"]
+    return counts.format(
         n=n,
         groups=run.get("groups", "-"),
         generated=run.get("generated", "-"),

@@ -5,18 +5,20 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from lawtune.records import QAPair
+from lawtune.records import ChoiceQuestion, QAPair
 
 UNTYPED = "general"
 """Where records without a type are counted: the name of the template that they use."""
 
 
-def type_of(pair: QAPair) -> str:
+def type_of(pair: QAPair | ChoiceQuestion) -> str:
     """The pair's question type, or `UNTYPED`."""
     return pair.type or UNTYPED
 
 
-def sample_indices(pairs: Sequence[QAPair], size: int | None, seed: int) -> list[int]:
+def sample_indices(
+    pairs: Sequence[QAPair | ChoiceQuestion], size: int | None, seed: int
+) -> list[int]:
     """A fixed sample for generation: each type in proportion to its number (rounded by largest
     remainders), within a type by a hash of seed and id, so that the file's order does not matter.
 

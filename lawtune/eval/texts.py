@@ -23,6 +23,8 @@ KOREAN = {
         "bits_per_byte": "정답 비트/바이트",
         "accuracy": "정답 고르기",
         "accuracy_raw": "고르기(원점수)",
+        "accuracy_sum": "고르기(합)",
+        "accuracy_letter": "고르기(기호)",
         "chrf": "chrF",
         "bleu": "BLEU(글자)",
         "rougeL": "ROUGE-L(형태소)",
@@ -31,10 +33,15 @@ KOREAN = {
     "definitions": {
         "bits_per_byte": "정답을 예측하는 데 드는 비트: Σ −log2 p(정답 | 프롬프트) ÷ Σ 정답의"
         " UTF-8 바이트(NFC). 종료 토큰은 세지 않습니다.",
-        "accuracy": "비슷한 오답 넷 사이에서 정답을 고른 비율. 질문이 답의 확률을 얼마나 높이는지로"
-        " 고릅니다: log p(답 | 질문) − log p(답 | 질문을 비운 같은 틀). 동점은 오답입니다.",
+        "accuracy": "여러 답(선택지가 없는 자료는 비슷한 오답 넷) 가운데 정답을 고른 비율. 질문이"
+        " 답의 확률을 얼마나 높이는지로 고릅니다: log p(답 | 질문) − log p(답 | 질문을 비운 같은"
+        " 틀). 동점은 오답입니다.",
         "accuracy_raw": "같은 문항을 log p(답 | 질문) ÷ 답의 UTF-8 바이트로 고른 비율. 동점은"
         " 오답입니다.",
+        "accuracy_sum": "같은 문항을 log p(답 | 질문) 그대로 고른 비율. 짧은 답이 유리합니다."
+        " 동점은 오답입니다.",
+        "accuracy_letter": "선택지를 A., B., …로 질문 뒤에 늘어놓고 log p(기호 | 질문과 선택지)로"
+        " 고른 비율. 동점은 오답입니다.",
         "chrf": "생성한 답 전체의 글자 n그램 F점수 (1~6그램, β = 2).",
         "bleu": "생성한 답 전체의 글자 단위 BLEU (1~4그램).",
         "rougeL": "형태소 최장 공통 부분열의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
@@ -76,6 +83,9 @@ KOREAN = {
     "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
     "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
     "rechosen": "저장된 오답이 없어 새로 고른 문항: {count}개.",
+    "questions_cut": "모델의 문맥보다 길어 앞부분을 자르고 푼 문항: {count}개.",
+    "counts_choices": "객관식 문항 {n}개 (출처 {groups}개). 구간: 출처 단위 부트스트랩"
+    " {resamples}회.",
     "counts": "문항 {n}개 (출처 {groups}개), 답을 생성한 문항 {generated}개."
     " 구간: 출처 단위 부트스트랩 {resamples}회.",
     "table_heading": "지표",
@@ -125,6 +135,8 @@ ENGLISH = {
         "bits_per_byte": "bits per byte",
         "accuracy": "accuracy",
         "accuracy_raw": "accuracy (raw)",
+        "accuracy_sum": "accuracy (sum)",
+        "accuracy_letter": "accuracy (letter)",
         "chrf": "chrF",
         "bleu": "BLEU (characters)",
         "rougeL": "ROUGE-L (morphemes)",
@@ -168,6 +180,9 @@ ENGLISH = {
     "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
     "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",
     "rechosen": "Questions whose stored distractors were missing and chosen anew: {count}.",
+    "questions_cut": "Questions longer than the model's context, put without their head: {count}.",
+    "counts_choices": "{n} multiple-choice questions from {groups} source documents. Intervals:"
+    " {resamples} bootstraps by source.",
     "counts": "{n} questions from {groups} source documents, {generated} answered in full."
     " Intervals: {resamples} bootstraps by source.",
     "table_heading": "Figures",

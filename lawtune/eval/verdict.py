@@ -85,6 +85,8 @@ def statements(
         reservations.append(words["excluded"].format(count=len(run["accuracy_excluded"])))
     if run.get("distractors_rechosen"):
         reservations.append(words["rechosen"].format(count=run["distractors_rechosen"]))
+    if run.get("questions_cut"):
+        reservations.append(words["questions_cut"].format(count=len(run["questions_cut"])))
     return said + [Statement("neutral", text) for text in reservations]
 
 

@@ -135,6 +135,13 @@ class LegalModel:
         ]
         return log_likelihoods(self.model, requests, batch_tokens, self._first_token)
 
+    def overflow(self, prompt: str, answers: Sequence[str]) -> int:
+        """By how many tokens a prompt with the longest of its answers exceeds the context; 0 if
+        all fit. That many are cut from the prompt's head when its answers are scored."""
+        longest = max(len(encode_text(self.tokenizer, answer)) for answer in answers)
+        length = len(encode_text(self.tokenizer, prompt)) + longest
+        return max(0, length - max_positions(self.model))
+
     def base_only(self) -> AbstractContextManager[Any]:
         """A context in which the adapter is off: the base model's own behaviour."""
         return self.model.disable_adapter() if self.has_adapter else nullcontext()
