@@ -1,7 +1,8 @@
 """Runs of n words as 64-bit numbers: what "stands in" means for two texts, at corpus scale.
 
-A word is a run of digits, Latin letters, Hangul or Hanja, whatever stands between words, so that line breaks, quotation
-marks and ㆍ against · make no difference. The numbers are the same in every process.
+A word is a run of digits, Latin letters, Hangul or Hanja, whatever stands between words, so that
+line breaks, quotation marks and ㆍ against · make no difference. The numbers are the same in every
+process.
 """
 
 import hashlib

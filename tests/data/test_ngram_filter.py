@@ -13,7 +13,9 @@ from lawtune.errors import UserError
 
 
 def made_up_text(seed: int, words: int, vocabulary: int = 10**9) -> str:
-    return " ".join(f"낱말{n}" for n in np.random.default_rng(seed).integers(vocabulary, size=words))
+    return " ".join(
+        f"낱말{n}" for n in np.random.default_rng(seed).integers(vocabulary, size=words)
+    )
 
 
 def runs_of(text: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from lawtune.data.ngrams import RunSet, hash_runs, words_of
 
 
 def test_words_are_what_stands_between_marks():
-    words = "민법 제750조 제751조 불법 는 abc 가 나 民法".split()
+    words = ["민법", "제750조", "제751조", "불법", "는", "abc", "가", "나", "民法"]
     assert words_of("「민법」 제750조ㆍ제751조(불법)는\nABC_①가·나 民法") == words
     assert words_of(unicodedata.normalize("NFD", "민법")) == ["민법"]
 

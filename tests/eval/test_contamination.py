@@ -130,7 +130,9 @@ def test_what_nobody_recorded_is_unknown_and_never_clean(tmp_path: Path):
 
 def test_the_starters_statutes_are_known_by_the_words_that_answers_quote():
     runs = statute_runs()
-    quoted = "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 그 손해를 배상할 책임이 있다"
+    quoted = (
+        "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 그 손해를 배상할 책임이 있다"
+    )
     assert runs.contains(hash_runs(words_of(quoted))).all()
     assert len(runs) > 100_000
 
