@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lawtune import cli
+from lawtune import cli, verbs
 from lawtune.config import FinetuneConfig, valid_keys
 from lawtune.errors import UserError
 
@@ -113,6 +113,6 @@ def test_an_interrupt_ends_with_130(monkeypatch, capsys):
     def interrupt(arguments, overrides):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_models_list", interrupt)
+    monkeypatch.setattr(verbs, "run_models_list", interrupt)
     assert cli.main(["models", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err

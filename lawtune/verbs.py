@@ -1,0 +1,254 @@
+"""What each verb does: thin functions that wire the packages together.
+
+Nothing heavy is imported before a verb runs, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lawtune.config import (
+    AnswerConfig,
+    BuildConfig,
+    EvaluateConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    QuickstartConfig,
+    load_config,
+)
+
+Arguments = argparse.Namespace
+Overrides = dict[str, str]
+
+EXIT_LEAK = 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def _evaluation_bar() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        Elapsed(),
+        console=Console(stderr=True),
+    ) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def _token_counter(name: str) -> Callable[[str], int]:
+    """How long a text is in tokens of a base's tokenizer."""
+    from lawtune.data.encode import encode_text
+    from lawtune.model.load import find_tokenizer
+
+    tokenizer = find_tokenizer(name)
+    return lambda text: len(encode_text(tokenizer, text))
+
+
+def run_quickstart(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune quickstart`: print the table and where the page is."""
+    from lawtune.eval.report import format_table
+    from lawtune.files import require_creatable
+    from lawtune.quickstart import Observers, quickstart
+    from lawtune.train.console import TrainingBar
+
+    config = load_config(QuickstartConfig, None, overrides)
+    require_creatable(arguments.out)
+    counter = _token_counter(config.data.tokenizer)
+    observers = Observers(_say, TrainingBar(), _evaluation_bar())
+    result = quickstart(config, arguments.out, arguments.lang, counter, observers)
+    print(format_table(result, arguments.lang))
+    print(arguments.out / "report.html")
+
+
+def run_data_build(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune data build`: write the splits and print their sizes."""
+    from lawtune.data.build import build, write_built
+    from lawtune.files import require_creatable
+
+    config = load_config(BuildConfig, None, overrides)
+    require_creatable(arguments.out)
+    built = build(arguments.source, config, _token_counter(config.tokenizer))
+    write_built(built, arguments.out)
+    for name, split in built.statistics["splits"].items():
+        print(f"{name}: {split['pairs']} pairs of {split['groups']} sources {split['types']}")
+    print(f"skipped in the sources: {built.statistics['sources']['skipped'] or 'nothing'}")
+    print(f"rejected: {built.statistics['rejected'] or 'nothing'}")
+    print(arguments.out)
+
+
+def run_data_check(arguments: Arguments, overrides: Overrides) -> int:
+    """`lawtune data check`: print what was found; status 1 where something leaks."""
+    from lawtune.data.check import check_files, describe
+
+    report = check_files(arguments.files, BuildConfig().near_duplicate)
+    print(describe(report))
+    return EXIT_LEAK if report.leaks else 0
+
+
+def run_pretrain(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune pretrain`: print the held-out bits per byte and the folder."""
+    from lawtune.train.console import TrainingBar
+    from lawtune.train.pretrain import pretrain
+
+    config = load_config(PretrainConfig, arguments.config, overrides)
+    with TrainingBar() as bar:
+        result = pretrain(config, arguments.resume, bar)
+    for source, bits in result.bits_per_byte.items():
+        print(f"held-out {source}: {bits:.3f} bits per byte")
+    print(f"{result.parameters:,} parameters, {result.target_tokens:,} tokens: {result.folder}")
+
+
+def run_finetune(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune finetune`: print the best validation loss and the folder."""
+    from lawtune.train.console import TrainingBar
+    from lawtune.train.run import finetune
+
+    config = load_config(FinetuneConfig, arguments.config, overrides)
+    with TrainingBar() as bar:
+        result = finetune(config, arguments.resume, arguments.adapter, bar)
+    loss = result.metrics["best_validation_loss"]
+    if loss is not None:
+        print(f"best validation loss {loss:.4f} at step {result.metrics['best_step']}")
+    print(result.folder)
+
+
+def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune evaluate`: write the reports, print the table and where the page is."""
+    from lawtune.eval.report import format_table, write_reports
+    from lawtune.files import require_creatable
+    from lawtune.model.legal_model import LegalModel
+    from lawtune.model.manager import ModelManager
+    from lawtune.quickstart import describe, training_rows
+
+    config = load_config(EvaluateConfig, None, overrides)
+    score = _scorer(arguments, config)
+    folder = Path(ModelManager().resolve(arguments.model))
+    home = folder if folder.is_dir() and arguments.model != "starter" else Path()
+    out = require_creatable(arguments.out or home / "evaluation")
+    model = LegalModel.load(arguments.model)
+    with _evaluation_bar() as bar:
+        evaluation = score(model, bar)
+    about = describe(folder, arguments.mcq or arguments.data)
+    write_reports(evaluation, out, arguments.lang, training_rows(folder), about)
+    print(format_table(evaluation, arguments.lang))
+    print(out / "report.html")
+
+
+def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any], Any]:
+    """What turns (model, progress) into an evaluation; the file is read here and now, so that a
+    fault in it shows before a model is loaded."""
+    from lawtune.eval.evaluate import evaluate
+    from lawtune.eval.mcq import evaluate_choices
+    from lawtune.eval.sample import sample_indices
+    from lawtune.records import read_mcq, read_qa
+
+    if arguments.mcq:
+        questions = read_mcq(arguments.mcq)
+        some = [questions[i] for i in sample_indices(questions, arguments.limit, config.seed)]
+        return lambda model, progress: evaluate_choices(model, some, config, progress)
+    pool = read_qa(arguments.data)
+    pairs = [pool[i] for i in sample_indices(pool, arguments.limit, config.seed)]
+    return lambda model, progress: evaluate(model, pairs, config, progress, pool)
+
+
+def run_models_list(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune models list`: a line for each model."""
+    from lawtune.model.manager import ModelManager
+
+    manager = ModelManager(arguments.root)
+    entries = manager.list()
+    for entry in entries:
+        state = f"DAMAGED: {entry.damage}" if entry.damage else f"on {entry.base}"
+        licence = f", {entry.licence}" if entry.licence else ""
+        size = f"{entry.size / 1e6:.1f} MB"
+        print(f"{entry.name}\t{entry.kind}\t{size}\t{state}{licence}")
+    if not entries:
+        _say(f"no models under {manager.root}")
+
+
+def run_models_show(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune models show`: what the folder says of itself, as JSON."""
+    import json
+
+    from lawtune.model.manager import ModelManager
+
+    shown = ModelManager(arguments.root).show(arguments.name)
+    print(json.dumps(shown, ensure_ascii=False, indent=2))
+
+
+def run_models_verify(arguments: Arguments, overrides: Overrides) -> int:
+    """`lawtune models verify`: what is damaged; status 1 where anything is."""
+    from lawtune.model.manager import ModelManager
+
+    problems = ModelManager(arguments.root).verify(arguments.name)
+    print("\n".join(problems) if problems else f"{arguments.name} is whole")
+    return 1 if problems else 0
+
+
+def run_models_remove(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune models remove`: delete one model folder."""
+    from lawtune.model.manager import ModelManager
+
+    print(f"removed {ModelManager(arguments.root).remove(arguments.name)}")
+
+
+def run_export(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune export`: write the other format and print its parity."""
+    from lawtune.export.merge import export_merged
+
+    report = export_merged(arguments.model, arguments.out)
+    parity = report.parity
+    print(
+        f"{report.out}: reloaded in a fresh process; logits differ from adapter-on-base by"
+        f" {parity.to_adapter:.1e} (relative; at most {parity.tolerance:.0e} allowed), from the"
+        f" base's by {parity.to_base:.1e}"
+    )
+
+
+def run_cite(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune cite`: every citation of a text with its status."""
+    import json
+
+    from lawtune.eval.citation_index import load_index
+    from lawtune.eval.citations import check_text, format_citations
+    from lawtune.files import read_text
+    from lawtune.starter import CORPUS
+
+    # Standard input by its file name: bytes that are not UTF-8 get the same message.
+    text = read_text(arguments.file or Path("/dev/stdin"))
+    report = check_text(text, load_index(arguments.source or [CORPUS]))
+    if arguments.format == "json":
+        print(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print(format_citations(report, arguments.lang))
+
+
+def run_ask(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune ask`: print one answer as it is made."""
+    from lawtune.files import read_text
+    from lawtune.model.legal_model import LegalModel
+
+    config = load_config(AnswerConfig, None, overrides)
+    context = read_text(arguments.context) if arguments.context else None
+    model = LegalModel.load(arguments.model)
+    for piece in model.stream(arguments.question, arguments.type, context, config):
+        print(piece, end="", flush=True)
+    print()
