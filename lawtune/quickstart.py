@@ -11,6 +11,7 @@ from lawtune.config import DataConfig, FinetuneConfig, QuickstartConfig
 from lawtune.data.build import build, write_built
 from lawtune.errors import UserError
 from lawtune.eval.ask import Progress as EvaluationProgress
+from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import Evaluation, evaluate
 from lawtune.eval.report import write_reports
 from lawtune.files import read_json, read_jsonl, sha256
@@ -75,7 +76,8 @@ def quickstart(
     test = read_qa(data / "test.jsonl")
     tuned = LegalModel.load(str(model))
     with observers.evaluation as progress:
-        evaluation = evaluate(tuned, test, config.evaluate, progress)
+        read = known_text(tuned.folders)
+        evaluation = evaluate(tuned, test, config.evaluate, progress, filters=read)
     write_reports(evaluation, out, lang, training_rows(model), describe(model, data / "test.jsonl"))
     return evaluation
 

@@ -155,6 +155,7 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
 def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any], Any]:
     """What turns (model, progress) into an evaluation; the file is read here and now, so that a
     fault in it shows before a model is loaded."""
+    from lawtune.eval.contamination import known_text
     from lawtune.eval.evaluate import evaluate
     from lawtune.eval.mcq import evaluate_choices
     from lawtune.eval.sample import sample_indices
@@ -166,7 +167,9 @@ def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any]
         return lambda model, progress: evaluate_choices(model, some, config, progress)
     pool = read_qa(arguments.data)
     pairs = [pool[i] for i in sample_indices(pool, arguments.limit, config.seed)]
-    return lambda model, progress: evaluate(model, pairs, config, progress, pool)
+    return lambda model, progress: evaluate(
+        model, pairs, config, progress, pool, known_text(model.folders)
+    )
 
 
 def run_models_list(arguments: Arguments, overrides: Overrides) -> None:

@@ -6,6 +6,7 @@ with more runs than `MAX_RUNS` only those whose hash is divisible by `every`, a 
 kept (adaptive sampling, Flajolet 1990), and only such runs can be asked for.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_RUNS = 6_000_000
 HASHES = 6
 """Bits set for a run; with eight bits of room for each, this gives the fewest false positives."""
 
+_STEM, _SUFFIX = Path(FILTER_FILE).stem, Path(FILTER_FILE).suffix
 _BITS = 8
 _FEWEST_BYTES = 4096
 _CHUNK = 1_000_000
@@ -102,20 +104,39 @@ def write_ngram_filter(texts: Iterable[str], path: Path) -> NgramFilter:
     return known
 
 
+def carry_filters(parts: Iterable[Path], folder: Path) -> bool:
+    """Copy into `folder` the filters of the models that its own is made of.
+
+    Returns:
+        Whether each of them had one. Where one had none, what it has read is unknown; nothing is
+        copied then, for the rest would make it look known.
+    """
+    found = [_filter_files(part) for part in parts]
+    if not all(found):
+        return False
+    for number, path in enumerate((path for files in found for path in files), start=1):
+        with atomic_path(folder / f"{_STEM}-{number}{_SUFFIX}") as temporary:
+            shutil.copyfile(path, temporary)
+    return True
+
+
 def load_filters(folder: Path) -> list[NgramFilter]:
     """The filters in a model's folder: its own, and those of earlier rounds of training.
 
     Raises:
         UserError: one of them is damaged.
     """
-    stem, suffix = FILTER_FILE.split(".")
-    return [NgramFilter.load(path) for path in sorted(folder.glob(f"{stem}*.{suffix}"))]
+    return [NgramFilter.load(path) for path in _filter_files(folder)]
 
 
 def sampled(runs: np.ndarray, every: int) -> np.ndarray:
     """Which runs a filter that keeps one in `every` can know of: bool, of the same shape. Those of
     a sparser filter are among those of a denser one."""
     return _mix(runs) % np.uint64(every) == 0
+
+
+def _filter_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{_STEM}*{_SUFFIX}"))
 
 
 def _sample(parts: Iterable[np.ndarray], max_runs: int) -> tuple[np.ndarray, int]:

@@ -18,6 +18,8 @@ from lawtune.data.ngram_filter import NgramFilter, load_filters, sampled
 from lawtune.data.ngrams import RunSet, hash_runs, words_of
 from lawtune.data.provisions import render_article
 from lawtune.data.sources import ReadReport, read_source
+from lawtune.eval.stats import Bootstrap
+from lawtune.eval.table import Observed, table
 from lawtune.records import QAPair, Statute
 from lawtune.starter import CORPUS
 
@@ -56,6 +58,24 @@ class Contamination:
         return facts | {"checked": list(self.checked), "unknown": list(self.unknown)}
 
 
+def contamination(
+    pairs: Sequence[QAPair],
+    filters: Filters,
+    observed: Mapping[str, Observed],
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    """The report's account: what was found, and, where something was, every figure without the
+    contaminated answers. Where no text is known, it says no more than that."""
+    if not any(filters.values()):
+        return {"checked": [], "unknown": list(filters)}
+    found = check_answers(pairs, filters, statute_runs())
+    account = found.to_json(pairs)
+    if found.shares:
+        rest = [index for index in range(len(pairs)) if index not in found.shares]
+        account["without"] = {"n": len(rest), "metrics": table(observed, pairs, bootstrap, rest)}
+    return account
+
+
 def known_text(folders: Mapping[str, Path]) -> Filters:
     """The filters that lie beside an adapter and beside its base (`LegalModel.folders`).
 
@@ -73,13 +93,9 @@ def statute_runs(sources: Iterable[Path] = (CORPUS / "statutes",)) -> RunSet:
     return RunSet(hash_runs(words_of(render_article(article))) for article in articles)
 
 
-def check_answers(
-    pairs: Sequence[QAPair], filters: Filters, statutes: RunSet
-) -> Contamination | None:
-    """Which gold answers the texts behind `filters` hold; None if nothing is known of any."""
+def check_answers(pairs: Sequence[QAPair], filters: Filters, statutes: RunSet) -> Contamination:
+    """Which gold answers the texts behind `filters`, at least one of which is known, hold."""
     known = {name: found for name, found in filters.items() if found}
-    if not known:
-        return None
     every = max(one.every for found in known.values() for one in found)
     judged, shares = 0, {}
     for index, pair in enumerate(pairs):

@@ -13,6 +13,7 @@ from lawtune.config import EvaluateConfig, to_dict
 from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Outputs, Plan, Progress, ask
 from lawtune.eval.choice import gold_wins, overlap_wins, resolve_choices
+from lawtune.eval.contamination import Filters, contamination
 from lawtune.eval.metrics import (
     METRICS,
     Statistics,
@@ -46,11 +47,14 @@ class Evaluation:
     samples: Sequence[Mapping[str, Any]]
     run: Mapping[str, Any]
     predictions: Sequence[Mapping[str, Any]] = ()
+    contamination: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain data."""
+        """The report as plain data; a part that was not looked into is absent."""
         names = ("n", "signature", "metrics", "by_question_type", "samples", "run")
-        return {name: getattr(self, name) for name in names}
+        parts = {name: getattr(self, name) for name in ("contamination",)}
+        found = {name: part for name, part in parts.items() if part is not None}
+        return {name: getattr(self, name) for name in names} | found
 
 
 def evaluate(
@@ -59,11 +63,13 @@ def evaluate(
     config: EvaluateConfig,
     progress: Progress | None = None,
     pool: Sequence[QAPair] | None = None,
+    filters: Filters | None = None,
 ) -> Evaluation:
     """Score `model` on `pairs`, and its base too if it has an adapter.
 
     Args:
         pool: the records among which distractors are looked up, by id; `pairs` if None.
+        filters: of what the model has read (`known_text`), to find contaminated answers by.
 
     Raises:
         UserError: `pairs` is empty, or two records with different answers share an id.
@@ -86,7 +92,8 @@ def evaluate(
         with model.base_only():
             base = ask(model, plan, report_progress, prefix="base ")
     observed = _observe(plan, tuned, base)
-    tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
+    bootstrap = Bootstrap(config.bootstrap, config.seed)
+    tables = tabulate(observed, pairs, bootstrap)
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
     shown = spread([pairs[i] for i in asked], SAMPLES)
     run = describe_run(model, pairs, config) | {
@@ -107,6 +114,7 @@ def evaluate(
         samples=[_sample(pairs[asked[place]], answers[place]) for place in shown],
         run=run,
         predictions=answers,
+        contamination=contamination(pairs, filters, observed, bootstrap) if filters else None,
     )
 
 

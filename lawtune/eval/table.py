@@ -1,6 +1,6 @@
 """From per-record statistics to the report's entries, overall and by question type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,31 +28,47 @@ def tabulate(
     observed: Mapping[str, Observed], pairs: Sequence[QAPair], bootstrap: Bootstrap
 ) -> dict[str | None, dict[str, dict[str, Any]]]:
     """Every metric's entry over all records (under None) and over each question type."""
-    # A record without a group is its own group; "\x00" keeps its name off any user's.
-    groups = [pair.group or f"\x00{index}" for index, pair in enumerate(pairs)]
     present = {type_of(pair) for pair in pairs}
-    kinds = [None, *(kind for kind in (*QUESTION_TYPES, UNTYPED) if kind in present)]
-    tables: dict[str | None, dict[str, dict[str, Any]]] = {kind: {} for kind in kinds}
-    for name, seen in observed.items():
-        for kind in kinds:
-            rows = [
-                row
-                for row, index in enumerate(seen.index)
-                if kind is None or type_of(pairs[index]) == kind
-            ]
-            figure = estimate(
-                seen.tuned[rows],
-                [groups[seen.index[row]] for row in rows],
-                METRICS[name].score,
-                bootstrap,
-                seen.base[rows] if seen.base is not None else None,
-            )
-            means = {
-                key: float(np.mean([values[row] for row in rows])) if rows else None
-                for key, values in seen.extra.items()
-            }
-            tables[kind][name] = entry(figure) | means
+    kinds = [kind for kind in (*QUESTION_TYPES, UNTYPED) if kind in present]
+    tables: dict[str | None, dict[str, dict[str, Any]]]
+    tables = {None: table(observed, pairs, bootstrap, range(len(pairs)))}
+    for kind in kinds:
+        members = [index for index, pair in enumerate(pairs) if type_of(pair) == kind]
+        tables[kind] = table(observed, pairs, bootstrap, members)
     return tables
+
+
+def table(
+    observed: Mapping[str, Observed],
+    pairs: Sequence[QAPair],
+    bootstrap: Bootstrap,
+    members: Collection[int],
+) -> dict[str, dict[str, Any]]:
+    """Every metric's entry over the records at `members`."""
+    groups = [group_of(pair, index) for index, pair in enumerate(pairs)]
+    inside = frozenset(members)
+    entries = {}
+    for name, seen in observed.items():
+        rows = [row for row, index in enumerate(seen.index) if index in inside]
+        figure = estimate(
+            seen.tuned[rows],
+            [groups[seen.index[row]] for row in rows],
+            METRICS[name].score,
+            bootstrap,
+            seen.base[rows] if seen.base is not None else None,
+        )
+        means = {
+            key: float(np.mean([values[row] for row in rows])) if rows else None
+            for key, values in seen.extra.items()
+        }
+        entries[name] = entry(figure) | means
+    return entries
+
+
+def group_of(pair: QAPair, index: int) -> str:
+    """The group that a record is resampled with; one without is its own. "\x00" keeps that name
+    off any user's."""
+    return pair.group or f"\x00{index}"
 
 
 def entry(figure: Estimate) -> dict[str, Any]:

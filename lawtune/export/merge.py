@@ -19,11 +19,12 @@ import torch
 from lawtune import __version__
 from lawtune.config import QUESTION_TYPES
 from lawtune.data.encode import encode_text
+from lawtune.data.ngram_filter import carry_filters
 from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, sha256, write_json
 from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, save_tokenizer
 from lawtune.model.legal_model import LegalModel, base_name
-from lawtune.model.load import hash_weights, identify, max_positions
+from lawtune.model.load import hash_weights, identify, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
 from lawtune.model.manager import ModelManager
 from lawtune.model.manifest import write_manifest
@@ -108,11 +109,12 @@ def export_merged(model: str, out: Path) -> MergeReport:
         merged.save_pretrained(temporary)
         save_tokenizer(temporary, loaded.tokenizer)
         loaded.template.save(temporary)
+        carry_filters(loaded.folders.values(), temporary)
         found = _logits_in_fresh_process(temporary, probes)
         parity = _compare(found, expected, unchanged)
         write_json(temporary / "export.json", _describe(folder, temporary, parity, untied))
         write_manifest(temporary)
-        size = sum(path.stat().st_size for path in temporary.glob("*.safetensors"))
+        size = sum(path.stat().st_size for path in weight_files(temporary))
     return MergeReport(out, str(folder), base_name(folder), parity, size, untied)
 
 

@@ -1,6 +1,6 @@
 """`LegalModel`: a model with its tokenizer and prompt templates, ready to answer and to score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +25,23 @@ class LegalModel:
     """A causal language model that answers legal questions.
 
     `model` is a PeftModel where there is an adapter (`has_adapter`), else the plain model, in
-    evaluation mode. `name` is what it was loaded by.
+    evaluation mode. `name` is what it was loaded by, `folders` where its parts lie: "adapter",
+    where it has one, and "base".
     """
 
-    def __init__(self, model: Any, tokenizer: Any, template: PromptTemplate, name: str):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        template: PromptTemplate,
+        name: str,
+        folders: Mapping[str, Path] | None = None,
+    ):
         self.model = model
         self.tokenizer = tokenizer
         self.template = template
         self.name = name
+        self.folders = folders or {}
         self.has_adapter = hasattr(model, "peft_config")
 
     @classmethod
@@ -59,14 +68,16 @@ class LegalModel:
         if not (isinstance(where, Path) and (where / ADAPTER_CONFIG).is_file()):
             loaded = load_base(str(where), dtype, device)
             template = _template(loaded.identity.path, loaded.tokenizer)
-            return cls(loaded.model, loaded.tokenizer, template, name)
+            folders = {"base": loaded.identity.path}
+            return cls(loaded.model, loaded.tokenizer, template, name, folders)
         try:
             loaded = load_base(base or base_name(where), dtype, device)
         except UserError as error:
             raise UserError(f"{name} is an adapter, and its base is missing: {error}") from error
         model = load_adapter(loaded, where)
         tokenizer = load_tokenizer(where, loaded.identity.name)
-        return cls(model, tokenizer, _template(where, tokenizer), name)
+        folders = {"adapter": where, "base": loaded.identity.path}
+        return cls(model, tokenizer, _template(where, tokenizer), name, folders)
 
     @property
     def device(self) -> torch.device:

@@ -19,13 +19,15 @@ from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missin
 @dataclass(frozen=True)
 class Subject:
     """What is tuned: a base with an adapter on it (`model`), its prompts, and the tokens added to
-    the base. `adapter` is the hash of the adapter that training goes on from, if any."""
+    the base. `adapter` is the hash of the adapter that training goes on from, if any, and `earlier`
+    its folder."""
 
     base: Base
     model: Any
     template: PromptTemplate
     added_tokens: list[str]
     adapter: str | None
+    earlier: Path | None = None
 
     @property
     def tokenizer(self) -> Any:
@@ -61,7 +63,7 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
         added = add_marker_rows(base.model, base.tokenizer, missing)
     if folder:
         model = load_adapter(base, folder, trainable=True)
-        return Subject(base, model, template, added, sha256(folder / ADAPTER_WEIGHTS))
+        return Subject(base, model, template, added, sha256(folder / ADAPTER_WEIGHTS), folder)
     return Subject(base, attach_lora(base.model, config.lora), template, added, None)
 
 

@@ -5,7 +5,7 @@ mask is needed to keep them apart. Sources of the Q&A's validation and test grou
 training and used to measure it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
@@ -17,6 +17,7 @@ import torch
 from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict
 from lawtune.data.corpus import CorpusReport, Document, build_documents
 from lawtune.data.encode import Window
+from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
@@ -100,6 +101,7 @@ def pretrain(
         model.to(torch.bfloat16).save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         write_json(temporary / "pretraining.json", facts)
+        write_ngram_filter(texts_read(training, tokenizer, limit), temporary / FILTER_FILE)
     return result
 
 
@@ -149,6 +151,19 @@ def cut_windows(
                 if len(part) > 1:
                     windows.append(Window(part, 1, f"{document.name}@{start}"))
     return windows
+
+
+def texts_read(
+    documents: Iterable[Document], tokenizer: Any, max_tokens: int | None
+) -> Iterator[str]:
+    """What training reads of each document: no more than `cut_windows` keeps. Statutes are left
+    out: everybody quotes them, so that a test answer which does is none the worse for it."""
+    for batch in batched((d for d in documents if d.source != "statute"), 512):
+        encoded = tokenizer([d.text for d in batch], add_special_tokens=False, verbose=False)
+        for document, ids in zip(batch, encoded["input_ids"], strict=True):
+            # One of the tokens is BOS.
+            cut = max_tokens is not None and len(ids) >= max_tokens
+            yield tokenizer.decode(ids[: max_tokens - 1]) if cut else document.text
 
 
 def batched(items: Iterable[Document], size: int) -> Iterable[list[Document]]:

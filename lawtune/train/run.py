@@ -13,6 +13,7 @@ import torch
 
 from lawtune import __version__
 from lawtune.config import FinetuneConfig, to_dict
+from lawtune.data.ngram_filter import FILTER_FILE, carry_filters, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json, write_json
 from lawtune.model.adapter import save_adapter, write_manifest
@@ -343,6 +344,7 @@ class _Session:
         save_adapter(
             self.out, subject.model, subject.tokenizer, subject.template, subject.added_tokens
         )
+        self._record_text()
         draw_curve(rows, self.out / CURVE_FILE)
         record = {
             "config": to_dict(self.config),
@@ -363,6 +365,15 @@ class _Session:
         write_json(self.out / TRAINING_CONFIG_FILE, record)
         write_manifest(self.out)
         return metrics
+
+    def _record_text(self) -> None:
+        """Leave word of what was learnt, for evaluations to find what the adapter has read."""
+        earlier = self.subject.earlier
+        if earlier and not carry_filters([earlier], self.out):
+            return  # What that adapter had read is unknown, and so is what this one has.
+        pairs = self.train.split.pairs
+        texts = (text for pair in pairs for text in (pair.question, pair.context, pair.answer))
+        write_ngram_filter(filter(None, texts), self.out / FILTER_FILE)
 
     def _tell(self, row: Row) -> None:
         for listener in self.listeners:

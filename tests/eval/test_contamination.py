@@ -11,7 +11,8 @@ from lawtune.data.corpus import CorpusReport, build_documents
 from lawtune.data.ngram_filter import FILTER_FILE, NgramFilter, write_ngram_filter
 from lawtune.data.ngrams import RunSet, hash_runs, words_of
 from lawtune.data.split import assign_split, case_group
-from lawtune.eval.contamination import check_answers, known_text, statute_runs
+from lawtune.eval.contamination import check_answers, contamination, known_text, statute_runs
+from lawtune.eval.stats import Bootstrap
 from lawtune.records import Case, QAPair
 
 NO_STATUTE = RunSet([])
@@ -121,7 +122,8 @@ def test_what_nobody_recorded_is_unknown_and_never_clean(tmp_path: Path):
         (tmp_path / name).mkdir()
     folders = {"adapter": tmp_path / "adapter", "base": tmp_path / "base"}
     answers = [pair(prose("답", 40))]
-    assert check_answers(answers, known_text(folders), NO_STATUTE) is None
+    nobody = contamination(answers, known_text(folders), {}, Bootstrap(10, 0))
+    assert nobody == {"checked": [], "unknown": ["training", "pretraining"]}
     write_ngram_filter([prose("답", 40)], tmp_path / "adapter" / FILTER_FILE)
     found = check_answers(answers, known_text(folders), NO_STATUTE)
     assert (found.checked, found.unknown) == (["training"], ["pretraining"])

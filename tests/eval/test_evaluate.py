@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lawtune.config import EvaluateConfig
+from lawtune.data.ngram_filter import NgramFilter
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.sample import sample_indices, spread
@@ -271,6 +272,23 @@ def test_by_question_type_and_untyped():
     alone = report.by_question_type["general"]["metrics"]["bits_per_byte"]
     assert alone["value"] is not None
     assert alone["ci95"] is None
+
+
+def test_contaminated_answers_are_told_and_left_out_of_a_second_count():
+    prose = [" ".join(f"{name}{number}" for number in range(20)) for name in "가나다라마"]
+    pairs = [replace(pair, answer=text) for pair, text in zip(make_pairs(), prose, strict=True)]
+    model = FakeModel(lambda p, a: -8.0 if a == prose[1] else -4.0, lambda p: "답")
+    read = {"training": [NgramFilter.of([prose[1], "다른 글"])], "pretraining": []}
+    report = evaluate(model, pairs, CONFIG, filters=read)
+    account = report.to_json()["contamination"]
+    assert account["answers"] == [{"id": "r1", "share": 1.0, "training": 1.0}]
+    assert (account["share"], account["unknown"]) == (0.2, ["pretraining"])
+    bits = account["without"]["metrics"]["bits_per_byte"]
+    assert (account["without"]["n"], bits["n"]) == (4, 4)
+    sizes = [len(text.encode()) for text in prose]
+    assert bits["value"] == pytest.approx(16 / math.log(2) / (sum(sizes) - sizes[1]))
+    assert report.metrics["bits_per_byte"]["value"] == pytest.approx(24 / math.log(2) / sum(sizes))
+    assert "contamination" not in evaluate(model, pairs, CONFIG).to_json()
 
 
 def test_nfd_and_crlf_data_score_as_their_nfc_twin():

@@ -1,6 +1,7 @@
 """The chain base → adapted → merged → reloaded, and that a wrong merge is never left behind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import tiny
 import torch
 from transformers import AutoModelForCausalLM
 
+from lawtune.data.ngram_filter import FILTER_FILE, load_filters, write_ngram_filter
 from lawtune.errors import UserError
 from lawtune.export import merge
 from lawtune.export.merge import export_merged
@@ -77,6 +79,21 @@ def test_in_a_fresh_process_and_self_describing(tmp_path: Path, gpt2_base: Path)
     assert manager.verify("merged") == []
     kinds = {entry.name: entry.kind for entry in manager.list()}
     assert kinds == {"adapter": "adapter", "merged": "export"}
+
+
+def test_what_both_parts_have_read_goes_with_the_merge(
+    tmp_path: Path, gpt2_base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fresh_process_is_this_one(monkeypatch)
+    base = shutil.copytree(gpt2_base, tmp_path / "base")
+    adapter = tiny.save_adapter_folder(tmp_path / "adapter", base, ("c_attn",))
+    write_ngram_filter([tiny.SENTENCES[0]], adapter / FILTER_FILE)
+    # What the base has read is unknown: what the merged model has read is, too.
+    assert load_filters(export_merged(str(adapter), tmp_path / "first").out) == []
+    write_ngram_filter([tiny.SENTENCES[1]], base / FILTER_FILE)
+    report = export_merged(str(adapter), tmp_path / "second")
+    assert len(load_filters(report.out)) == 2
+    assert report.size == (report.out / "model.safetensors").stat().st_size
 
 
 def test_a_merge_that_is_not_equal_is_refused(

@@ -39,6 +39,12 @@ def reference(model: LegalModel, prompt: str, answer: str) -> float:
     return sum(float(chances[p - 1, (before + after)[p]]) for p in places)
 
 
+def test_it_knows_where_its_parts_lie(model: LegalModel):
+    base = model.model.peft_config["default"].base_model_name_or_path
+    assert model.folders == {"adapter": Path(model.name), "base": Path(base)}
+    assert LegalModel.load(base).folders == {"base": Path(base)}
+
+
 class TestLikelihood:
     def test_against_log_softmax(self, model: LegalModel):
         for prompt in PROMPTS:

@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lawtune.config import ArchitectureConfig, CorpusConfig, PretrainConfig, PretrainTrainConfig
 from lawtune.data.corpus import CorpusReport, Document, build_documents
+from lawtune.data.ngram_filter import load_filters
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
 from lawtune.train.held_out import HeldOut
 from lawtune.train.loss import LossEngine
-from lawtune.train.pretrain import build_model, cut_windows, pretrain
+from lawtune.train.pretrain import build_model, cut_windows, pretrain, texts_read
 from lawtune.train.tokenizer import RESERVED, train_tokenizer
 
 ARTICLES = 60
@@ -71,6 +72,24 @@ def test_held_out_articles_are_in_no_training_document(config: PretrainConfig):
         assert (f"시험법 제{number}조(" in training) == (number not in held_out)
 
 
+def test_the_filter_knows_what_was_read_and_no_more(config: PretrainConfig):
+    tokenizer = train_tokenizer((d.text for d in documents(config)), 420, 64)
+    text = " ".join(f"말{number}" for number in range(80))
+    long, short = (
+        Document("길다", "case", "train", text),
+        Document("짧다", "case", "train", "말 하나"),
+    )
+    statute = documents(config)[0]
+    limit = len(tokenizer(text)["input_ids"]) // 2
+    cut, whole = texts_read([long, statute, short], tokenizer, limit)
+    assert text.startswith(cut) and 30 < len(cut.split()) < 50
+    assert whole == short.text
+    assert list(texts_read([long], tokenizer, None)) == [text]
+    # Exactly what the windows hold, which begin with BOS.
+    (window,) = cut_windows([long], tokenizer, 10_000, limit)
+    assert tokenizer.decode(window.ids, skip_special_tokens=True) == cut
+
+
 def test_tokenizer_keeps_every_text_and_reserves_its_tokens(config: PretrainConfig):
     tokenizer = train_tokenizer((d.text for d in documents(config)), 420, 64)
     text = "제750조 ① 고의 또는 過失로 … 😀 €"
@@ -122,6 +141,7 @@ def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     facts = json.loads((result.folder / "pretraining.json").read_text("utf-8"))
     assert facts["corpus"]["documents"]["statute/train"] > 30
     assert set(result.bits_per_byte) == {"statute"}
+    assert len(load_filters(result.folder)) == 1
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(config: PretrainConfig, tmp_path: Path):

@@ -15,10 +15,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lawtune.config import FinetuneConfig, to_dict, validate
+from lawtune.data.ngram_filter import FILTER_FILE, load_filters
+from lawtune.data.ngrams import hash_runs, words_of
 from lawtune.errors import UserError
 from lawtune.model.adapter import load_adapter, verify_manifest
 from lawtune.model.load import load_base
 from lawtune.prompt import PromptTemplate
+from lawtune.records import read_qa
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.inputs import encode_split, read_splits
 from lawtune.train.loss import LossEngine
@@ -298,6 +301,27 @@ def test_going_on_from_an_adapter(make_config):
     changed = weights(second.folder)
     for name, value in weights(first.folder).items():
         assert torch.allclose(value, changed[name], atol=1e-6)
+
+
+def test_what_was_learnt_can_be_found_again(make_config):
+    def runs(text: str):
+        return hash_runs(words_of(text))
+
+    pairs = read_qa(Path(make_config().data.train))
+    first = finetune(make_config(out="first"))
+    (known,) = load_filters(first.folder)
+    learnt = {pair.answer: known.contains(runs(pair.answer)) for pair in pairs}
+    assert any(found.size for found in learnt.values())
+    assert all(found.all() for found in learnt.values())
+    assert not known.contains(runs(" ".join(f"새말{n}" for n in range(40)))).any()
+    assert verify_manifest(first.folder) == []
+
+    second = finetune(make_config(out="second"), adapter=str(first.folder))
+    assert len(load_filters(second.folder)) == 2
+    # What an adapter without a filter has read is unknown, and so is what is made of it.
+    (first.folder / FILTER_FILE).unlink()
+    third = finetune(make_config(out="third"), adapter=str(first.folder))
+    assert load_filters(third.folder) == []
 
 
 def test_an_adapter_of_another_base_is_refused(make_config, tmp_path: Path):
