@@ -54,7 +54,7 @@ class LossEngine:
     The trunk runs once over each micro-batch, or only its part above the boundary for examples
     that a `PrefixCache` holds (`use`). Only the hidden states at target positions reach the
     vocabulary projection, a chunk at a time, so that no more than `PROJECTED_TOKENS` × vocabulary
-    logits are ever alive: each chunk is differentiated before the next is computed, by hand where
+    logits are ever alive (fewer after `project_at_most`): each chunk is differentiated before the next is computed, by hand where
     the adapter is on the projection alone (`lawtune.train.head`). Losses and their sums are
     float32.
 
@@ -79,6 +79,7 @@ class LossEngine:
         self._head = self._parts.head
         head = find_head(self._head)
         self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS)
+        self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
@@ -107,24 +108,45 @@ class LossEngine:
         """Take the examples that `cache` holds from there."""
         self._caches.append(cache)
 
-    def accumulate(self, micro_batches: Sequence[Sequence[Window]]) -> StepLoss:
+    def project_at_most(self, tokens: int) -> None:
+        """Project no more than `tokens` on the vocabulary at once, from now on."""
+        self._projected_tokens = tokens
+        if self._fused:
+            self._fused.chunk = tokens
+
+    def accumulate(
+        self, micro_batches: Sequence[Sequence[Window]], mine: slice = slice(None)
+    ) -> StepLoss:
         """Add the gradient of one optimiser step to the parameters' `.grad`.
 
         The loss is the sum over all target tokens of the step ÷ their number, however the step is
         cut into micro-batches. Dropout masks follow torch's random state and the examples.
 
+        Args:
+            mine: which micro-batches to compute. The loss and the gradient are then their part of
+                the whole step's: the parts of several processes add up to it.
+
         Raises:
             NonFiniteError: a loss is not a number; it names the examples, or their micro-batch.
+                No gradient is left then.
         """
         total = sum(window.targets for batch in micro_batches for window in batch)
         seeds = example_seeds(micro_batches)
-        loss_sum = 0.0
-        for batch, batch_seeds in zip(micro_batches, seeds, strict=True):
-            value = self._loss_sum(batch, batch_seeds, divisor=total)
-            if not math.isfinite(value):
-                raise NonFiniteError("loss", [window.name for window in batch])
-            loss_sum += value
+        loss_sum, bad = 0.0, []
+        for batch, batch_seeds in list(zip(micro_batches, seeds, strict=True))[mine]:
+            # To the end, whatever comes: other processes may count on every pass.
+            try:
+                loss_sum += self._loss_sum(batch, batch_seeds, divisor=total)
+            except NonFiniteError as error:
+                bad += error.names
+        if bad:
+            self.model.zero_grad(set_to_none=True)
+            raise NonFiniteError("loss", bad)
         return StepLoss(loss_sum / total, total)
+
+    def stand_in(self, window: Window) -> None:
+        """A pass forwards and back like any other, which adds nothing to any gradient."""
+        self._loss_sum([window], divisor=math.inf)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""
@@ -143,7 +165,8 @@ class LossEngine:
         divisor: int | None = None,
     ) -> float:
         """The summed loss of a micro-batch. With a `divisor`, the gradient of sum ÷ divisor is
-        added to the parameters' `.grad`; with `seeds`, one an example, dropout is on."""
+        added to the parameters' `.grad`, and a loss that is no number raises NonFiniteError
+        after that; with `seeds`, one an example, dropout is on."""
         labels = torch.tensor(
             [token for window in windows for token in window.ids[window.target_start :]],
             device=self.device,
@@ -154,8 +177,8 @@ class LossEngine:
         # The graph is cut here, so that a chunk's logits can go as soon as their gradient is known.
         leaf = hidden.detach().requires_grad_(hidden.requires_grad)
         loss_sum = torch.zeros((), device=self.device, dtype=torch.float64)
-        for start in range(0, len(labels), PROJECTED_TOKENS):
-            chunk = slice(start, min(start + PROJECTED_TOKENS, len(labels)))
+        for start in range(0, len(labels), self._projected_tokens):
+            chunk = slice(start, min(start + self._projected_tokens, len(labels)))
             rows = seeds and Rows(_rows_between(windows, seeds, chunk))
             with self._autocast(), self._masks.over(rows):
                 logits = self._head(leaf[chunk])
@@ -165,6 +188,8 @@ class LossEngine:
             loss_sum += loss.detach()
         if divisor is not None and hidden.requires_grad:
             hidden.backward(leaf.grad)
+        if divisor is not None and not loss_sum.isfinite():
+            raise NonFiniteError("loss", [window.name for window in windows])
         return loss_sum.item()
 
     def _fused_sum(
@@ -184,11 +209,11 @@ class LossEngine:
             with self._masks.over(rows):
                 dropped = self._masks.apply(hidden.float(), lora.dropout, lora.number)
         loss, each = self._fused.loss_sum(hidden, dropped, labels)
+        (loss / divisor).backward()
         parts = each.isfinite().split([window.targets for window in windows])
         bad = [w.name for w, part in zip(windows, parts, strict=True) if not part.all()]
         if bad:
             raise NonFiniteError("loss", bad)
-        (loss / divisor).backward()
         return loss.item()
 
     def _target_states(
