@@ -12,8 +12,11 @@ from lawtune import __version__
 from lawtune.config import EvaluateConfig, to_dict
 from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Outputs, Plan, Progress, ask
+from lawtune.eval.calibration import Taken, calibration, take
 from lawtune.eval.choice import gold_wins, overlap_wins, resolve_choices
+from lawtune.eval.citation_index import load_index
 from lawtune.eval.contamination import Filters, contamination
+from lawtune.eval.exhibits import exhibit, worst
 from lawtune.eval.metrics import (
     METRICS,
     Statistics,
@@ -26,9 +29,9 @@ from lawtune.eval.metrics import (
     rouge_l_statistics,
     utf8_bytes,
 )
-from lawtune.eval.sample import sample_indices, spread, type_of
+from lawtune.eval.sample import by_law, sample_indices, spread, type_of
 from lawtune.eval.stats import Bootstrap
-from lawtune.eval.table import Observed, tabulate
+from lawtune.eval.table import Observed, group_of, table, tabulate
 from lawtune.records import QAPair, fingerprint
 
 SAMPLES = 10
@@ -47,13 +50,16 @@ class Evaluation:
     samples: Sequence[Mapping[str, Any]]
     run: Mapping[str, Any]
     predictions: Sequence[Mapping[str, Any]] = ()
+    by_law: Mapping[str, Mapping[str, Any]] | None = None
+    calibration: Mapping[str, Any] | None = None
+    worst: Sequence[Mapping[str, Any]] | None = None
     contamination: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data; a part that was not looked into is absent."""
         names = ("n", "signature", "metrics", "by_question_type", "samples", "run")
-        parts = {name: getattr(self, name) for name in ("contamination",)}
-        found = {name: part for name, part in parts.items() if part is not None}
+        parts = ("by_law", "calibration", "worst", "contamination")
+        found = {name: part for name in parts if (part := getattr(self, name))}
         return {name: getattr(self, name) for name in names} | found
 
 
@@ -95,11 +101,14 @@ def evaluate(
     bootstrap = Bootstrap(config.bootstrap, config.seed)
     tables = tabulate(observed, pairs, bootstrap)
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
+    index = load_index()
+    exhibits = [exhibit(pairs[i], row, index) for i, row in zip(asked, answers, strict=True)]
     shown = spread([pairs[i] for i in asked], SAMPLES)
     run = describe_run(model, pairs, config) | {
         "generated": len(asked),
         "accuracy_excluded": list(chosen.excluded),
         "distractors_rechosen": len(chosen.rechosen),
+        "citation_index_as_of": index.as_of,
         "seconds": round(time.monotonic() - started, 1),
     }
     return Evaluation(
@@ -111,9 +120,20 @@ def evaluate(
             for kind, table in tables.items()
             if kind is not None
         },
-        samples=[_sample(pairs[asked[place]], answers[place]) for place in shown],
+        samples=[exhibits[place] for place in shown],
         run=run,
         predictions=answers,
+        by_law={
+            law: {"n": len(members), "metrics": table(observed, pairs, bootstrap, members)}
+            for law, members in by_law(pairs).items()
+        },
+        calibration=calibration(
+            _taken(plan, tuned),
+            _taken(plan, base) if base else None,
+            [group_of(pairs[i], i) for i in chosen.choices],
+            bootstrap,
+        ),
+        worst=worst(exhibits),
         contamination=contamination(pairs, filters, observed, bootstrap) if filters else None,
     )
 
@@ -174,14 +194,21 @@ def _bits(pairs: Sequence[QAPair], out: Outputs) -> Statistics:
 def _right(
     plan: Plan, out: Outputs, value: Callable[[Outputs, str, str, str], float]
 ) -> Statistics:
-    return per_record(
-        [
-            gold_wins(
-                [value(out, out.prompts[i], choice, type_of(plan.pairs[i])) for choice in choices]
-            )
-            for i, choices in plan.chosen.choices.items()
-        ]
-    )
+    return per_record([gold_wins(row) for row in _scores(plan, out, value)])
+
+
+def _taken(plan: Plan, out: Outputs) -> Taken:
+    return take(_scores(plan, out, _gain), [0] * len(plan.chosen.choices))
+
+
+def _scores(
+    plan: Plan, out: Outputs, value: Callable[[Outputs, str, str, str], float]
+) -> list[list[float]]:
+    """What each choice of each question scores, the gold one first."""
+    return [
+        [value(out, out.prompts[i], choice, type_of(plan.pairs[i])) for choice in choices]
+        for i, choices in plan.chosen.choices.items()
+    ]
 
 
 def _gain(out: Outputs, prompt: str, choice: str, kind: str) -> float:
@@ -201,14 +228,6 @@ def _answers(pair: QAPair, tuned: Outputs, base: Outputs | None, place: int) -> 
             row |= {f"{prefix}prediction": said.text, f"{prefix}stopped": said.stopped}
             row[f"{prefix}tokens"] = said.tokens
     return row
-
-
-def _sample(pair: QAPair, answers: Mapping[str, str]) -> dict[str, Any]:
-    known = {"id": pair.id, "type": pair.type, "question": pair.question, "gold": pair.answer}
-    return known | {
-        "prediction": answers["prediction"],
-        "base_prediction": answers.get("base_prediction"),
-    }
 
 
 def describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) -> dict[str, Any]:

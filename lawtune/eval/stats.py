@@ -31,13 +31,14 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval, beside the base's figure and their paired difference
-    (value − base). None wherever a figure is undefined."""
+    """A figure with its 95 % interval, beside the base's figure with its own and their paired
+    difference (value − base). None wherever a figure is undefined."""
 
     n: int
     value: float | None
     ci95: Interval | None
     base: float | None = None
+    base_ci95: Interval | None = None
     delta: float | None = None
     delta_ci95: Interval | None = None
 
@@ -75,14 +76,15 @@ def estimate(
     value = _finite(score(statistics.sum(axis=0)))
     base_value = None if base is None else _finite(score(base.sum(axis=0)))
     delta = None if value is None or base_value is None else value - base_value
-    values, differences = _resample(sums, base_sums, score, bootstrap)
+    values, base_values = _resample(sums, base_sums, score, bootstrap)
     return Estimate(
         n=n,
         value=value,
         ci95=_interval(values) if value is not None else None,
         base=base_value,
+        base_ci95=_interval(base_values) if base_value is not None else None,
         delta=delta,
-        delta_ci95=_interval(differences) if delta is not None else None,
+        delta_ci95=_interval(values - base_values) if delta is not None else None,
     )
 
 
@@ -112,13 +114,12 @@ def _resample(
 ) -> tuple[Array, Array]:
     if len(sums) < 2:
         return np.empty(0), np.empty(0)
-    values, differences = [], []
+    values, base_values = [], []
     for weights in group_weights(len(sums), bootstrap):
-        scored = score(weights @ sums)
-        values.append(scored)
+        values.append(score(weights @ sums))
         if base_sums is not None:
-            differences.append(scored - score(weights @ base_sums))
-    return _joined(values), _joined(differences)
+            base_values.append(score(weights @ base_sums))
+    return _joined(values), _joined(base_values)
 
 
 def _joined(parts: list[Array]) -> Array:

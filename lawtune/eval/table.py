@@ -78,6 +78,7 @@ def entry(figure: Estimate) -> dict[str, Any]:
         "n": figure.n,
         "ci95": list(figure.ci95) if figure.ci95 else None,
         "base": figure.base,
+        "base_ci95": list(figure.base_ci95) if figure.base_ci95 else None,
         "delta": figure.delta,
         "delta_ci95": list(figure.delta_ci95) if figure.delta_ci95 else None,
     }

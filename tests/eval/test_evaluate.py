@@ -10,8 +10,8 @@ from lawtune.config import EvaluateConfig
 from lawtune.data.ngram_filter import NgramFilter
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import evaluate
-from lawtune.eval.sample import sample_indices, spread
-from lawtune.records import QAPair
+from lawtune.eval.sample import NO_LAW, OTHER_LAWS, by_law, law_of, sample_indices, spread
+from lawtune.records import QAPair, Source
 
 CONFIG = EvaluateConfig(bootstrap=200, batch_size=2)
 
@@ -365,3 +365,38 @@ def test_spread_takes_types_in_turn():
     pairs = [QAPair("물음", "답", type=kind) for kind in kinds]
     assert spread(pairs, 4) == [0, 1, 5, 6]
     assert spread(pairs[:1], 4) == [0]
+
+
+def test_a_record_counts_under_the_law_it_is_about():
+    def of(law=None, citations=()):
+        source = Source("case", law=law)
+        return law_of(QAPair("물음", "답", source=source, citations=citations))
+
+    assert of("민법", ("형법 제1조",)) == "민법"
+    assert (
+        of(None, ("대법원 2018. 10. 30. 선고 2013다61381 판결", "구 형법 제347조 제1항")) == "형법"
+    )
+    assert of(None, ("2013다61381",)) is None
+    assert law_of(QAPair("물음", "답")) is None
+
+
+def test_small_laws_are_pooled_and_those_without_kept_apart():
+    def some(law, n):
+        return [QAPair("물음", "답", source=Source("statute", law=law))] * n
+
+    pairs = some("민법", 5) + some("형법", 7) + some("상법", 4) + some(None, 3) + some("군형법", 1)
+    assert {law: len(members) for law, members in by_law(pairs).items()} == {
+        "형법": 7,
+        "민법": 5,
+        OTHER_LAWS: 5,
+        NO_LAW: 3,
+    }
+    assert sorted(index for members in by_law(pairs).values() for index in members) == list(
+        range(20)
+    )
+    # One statute, spelt in two ways.
+    spelt = some("개인정보 보호법", 3) + some("개인정보보호법", 3)
+    assert [len(members) for members in by_law(spelt).values()] == [6]
+    assert by_law(some(None, 5)) == by_law([]) == {}
+    many = [pair for n in range(20) for pair in some(f"제{n}법", 5)]
+    assert len(by_law(many)) == 13

@@ -54,6 +54,17 @@ def test_coverage_is_near_nominal_on_clustered_data():
     assert 270 <= covered <= 298
 
 
+def test_the_base_has_the_interval_that_it_would_have_alone():
+    values = np.random.default_rng(1).normal(size=(2, 60))
+    tuned, base = per_record(values[0]), per_record(values[1])
+    groups = names(np.repeat(range(20), 3))
+    beside = estimate(tuned, groups, ratio, BOOTSTRAP, base)
+    alone = estimate(base, groups, ratio, BOOTSTRAP)
+    assert beside.base_ci95 == alone.ci95
+    assert beside.ci95 == estimate(tuned, groups, ratio, BOOTSTRAP).ci95
+    assert estimate(tuned, groups, ratio, BOOTSTRAP).base_ci95 is None
+
+
 def test_paired_differences_cancel_what_is_common():
     generator = np.random.default_rng(5)
     base = generator.normal(0, 10, size=100)
