@@ -184,15 +184,23 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class ScoreConfig:
+    """`lawtune score`. Citations are checked against `sources`, files and folders of statutes and
+    decisions; without any, against those that ship with lawtune."""
+
+    sources: tuple[str, ...] = ()
+    bootstrap: Count = 2000
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(ScoreConfig):
     """`lawtune evaluate`. `generate` caps the questions that are answered in full (a fixed sample
     by seed; null answers all); likelihood metrics use every question of `--limit`."""
 
     generate: Count | None = None
     max_new_tokens: Count = 256
     batch_size: Count = 16
-    bootstrap: Count = 2000
-    seed: int = 42
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lawtune.eval.choice import pick
-from lawtune.eval.metrics import per_record, ratio
 from lawtune.eval.stats import Array, Bootstrap, estimate
+from lawtune.eval.summed import per_record, ratio
 from lawtune.eval.table import entry
 
 MOST_BINS = 10

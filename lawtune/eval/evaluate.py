@@ -5,34 +5,29 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from lawtune import __version__
-from lawtune.config import EvaluateConfig, to_dict
+from lawtune.config import EvaluateConfig, ScoreConfig, to_dict
 from lawtune.errors import UserError
+from lawtune.eval.answers import Answers, list_excluded, observe_answers
 from lawtune.eval.ask import Model, Outputs, Plan, Progress, ask
 from lawtune.eval.calibration import Taken, calibration, take
 from lawtune.eval.choice import gold_wins, overlap_wins, resolve_choices
-from lawtune.eval.citation_index import load_index
+from lawtune.eval.citation_index import CitationIndex, load_index
 from lawtune.eval.contamination import Filters, contamination
 from lawtune.eval.exhibits import exhibit, worst
-from lawtune.eval.metrics import (
-    METRICS,
-    Statistics,
-    bits_statistics,
-    bleu_statistics,
-    chrf_statistics,
-    clean,
-    length_statistics,
-    per_record,
-    rouge_l_statistics,
-    utf8_bytes,
-)
+from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import by_law, sample_indices, spread, type_of
 from lawtune.eval.stats import Bootstrap
+from lawtune.eval.summed import Statistics, bits_statistics, per_record
 from lawtune.eval.table import Observed, group_of, table, tabulate
+from lawtune.eval.text import clean, utf8_bytes
 from lawtune.records import QAPair, fingerprint
+from lawtune.starter import CORPUS
 
 SAMPLES = 10
 """Answers shown in full in the report."""
@@ -86,8 +81,9 @@ def evaluate(
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
     # Cleaned once, here: a file in NFD or with CRLF scores as its NFC twin everywhere below.
-    pairs = [_cleaned(pair) for pair in pairs]
-    pool = [_cleaned(pair) for pair in pool] if pool is not None else pairs
+    pairs = [cleaned(pair) for pair in pairs]
+    pool = [cleaned(pair) for pair in pool] if pool is not None else pairs
+    index = law_index(config)
     chosen = resolve_choices(pairs, pool, config.seed)
     asked = sample_indices(pairs, config.generate, config.seed)
     plan = Plan(pairs, chosen, asked, config)
@@ -97,29 +93,28 @@ def evaluate(
     if model.has_adapter:
         with model.base_only():
             base = ask(model, plan, report_progress, prefix="base ")
-    observed = _observe(plan, tuned, base)
+    said = [
+        Answers(out.texts, [one.stopped for one in out.answers]) for out in (tuned, base) if out
+    ]
+    observed = in_order(_observe(plan, tuned, base) | observe_answers(pairs, asked, said, index))
     bootstrap = Bootstrap(config.bootstrap, config.seed)
     tables = tabulate(observed, pairs, bootstrap)
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
-    index = load_index()
     exhibits = [exhibit(pairs[i], row, index) for i, row in zip(asked, answers, strict=True)]
     shown = spread([pairs[i] for i in asked], SAMPLES)
     run = describe_run(model, pairs, config) | {
         "generated": len(asked),
         "accuracy_excluded": list(chosen.excluded),
+        "excluded": list_excluded(observed, pairs, asked),
         "distractors_rechosen": len(chosen.rechosen),
         "citation_index_as_of": index.as_of,
         "seconds": round(time.monotonic() - started, 1),
     }
     return Evaluation(
         n=len(pairs),
-        signature=sign(observed, pairs, config),
+        signature=sign(observed, pairs, config, index),
         metrics=tables[None],
-        by_question_type={
-            kind: {"n": sum(type_of(pair) == kind for pair in pairs), "metrics": table}
-            for kind, table in tables.items()
-            if kind is not None
-        },
+        by_question_type=by_type(tables, pairs),
         samples=[exhibits[place] for place in shown],
         run=run,
         predictions=answers,
@@ -148,28 +143,61 @@ def _refuse_ambiguous_ids(pool: Sequence[QAPair]) -> None:
             )
 
 
-def sign(names: Iterable[str], pairs: Sequence[QAPair], config: EvaluateConfig) -> str:
-    """What must be equal for two reports to be compared: data, settings and each metric's own
-    signature."""
+def in_order(observed: Mapping[str, Observed]) -> dict[str, Observed]:
+    """The metrics in the order in which reports show them."""
+    return {name: observed[name] for name in METRICS if name in observed}
+
+
+def by_type(
+    tables: Mapping[str | None, Mapping[str, Any]], pairs: Sequence[QAPair]
+) -> dict[str, dict[str, Any]]:
+    """The report's `by_question_type`."""
+    return {
+        kind: {"n": sum(type_of(pair) == kind for pair in pairs), "metrics": table}
+        for kind, table in tables.items()
+        if kind is not None
+    }
+
+
+def law_index(config: ScoreConfig) -> CitationIndex:
+    """What citations are checked against: the config's sources, or the law that ships."""
+    return _load_index(config.sources or (str(CORPUS),))
+
+
+@lru_cache(maxsize=1)
+def _load_index(sources: tuple[str, ...]) -> CitationIndex:
+    return load_index([Path(source) for source in sources])
+
+
+def sign(
+    names: Iterable[str],
+    pairs: Sequence[QAPair],
+    config: ScoreConfig,
+    index: CitationIndex | None = None,
+) -> str:
+    """What must be equal for two reports to be compared: data, settings, the law that citations
+    were checked against, and each metric's own signature."""
     data = fingerprint(*(text for pair in pairs for text in (pair.question, pair.answer)))
-    generate = "all" if config.generate is None else config.generate
-    head = (
-        f"lawtune:{__version__}|data:{data}|seed:{config.seed}|generate:{generate}"
-        f"|max_new_tokens:{config.max_new_tokens}|bootstrap:{config.bootstrap} by group, percentile"
-    )
+    head = f"lawtune:{__version__}|data:{data}|seed:{config.seed}"
+    if isinstance(config, EvaluateConfig):
+        generate = "all" if config.generate is None else config.generate
+        head += f"|generate:{generate}|max_new_tokens:{config.max_new_tokens}"
+    head += f"|bootstrap:{config.bootstrap} by group, percentile"
+    if index:
+        head += f"|law:{len(index.statutes)} statutes, {len(index.cases)} decisions, {index.as_of}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
 
 
 def _observe(plan: Plan, tuned: Outputs, base: Outputs | None) -> dict[str, Observed]:
-    pairs, chosen, asked = plan.pairs, plan.chosen, plan.asked
+    """The metrics of likelihood."""
+    pairs, chosen = plan.pairs, plan.chosen
     everyone, choosers = list(range(len(pairs))), list(chosen.choices)
     baselines = {
-        "chance": [1 / len(chosen.choices[i]) for i in choosers],
-        "word_overlap_baseline": [
-            float(overlap_wins(pairs[i].question, chosen.choices[i])) for i in choosers
-        ],
+        "chance": per_record([1 / len(chosen.choices[i]) for i in choosers]),
+        "word_overlap_baseline": per_record(
+            [overlap_wins(pairs[i].question, chosen.choices[i]) for i in choosers]
+        ),
     }
-    gold = [pairs[i].answer for i in asked]
 
     def both(compute: Callable[[Outputs], Statistics]) -> tuple[Statistics, Statistics | None]:
         return compute(tuned), compute(base) if base else None
@@ -178,10 +206,6 @@ def _observe(plan: Plan, tuned: Outputs, base: Outputs | None) -> dict[str, Obse
         "bits_per_byte": Observed(everyone, *both(lambda out: _bits(pairs, out))),
         "accuracy": Observed(choosers, *both(lambda out: _right(plan, out, _gain)), baselines),
         "accuracy_raw": Observed(choosers, *both(lambda out: _right(plan, out, _raw))),
-        "chrf": Observed(asked, *both(lambda out: chrf_statistics(out.texts, gold))),
-        "bleu": Observed(asked, *both(lambda out: bleu_statistics(out.texts, gold))),
-        "rougeL": Observed(asked, *both(lambda out: rouge_l_statistics(out.texts, gold))),
-        "response_length": Observed(asked, *both(lambda out: length_statistics(out.texts))),
     }
 
 
@@ -232,6 +256,12 @@ def _answers(pair: QAPair, tuned: Outputs, base: Outputs | None, place: int) -> 
 
 def describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) -> dict[str, Any]:
     """What an evaluation says of itself: model, settings, number of groups, versions."""
+    about = {"model": model.name, "compared_with_base": model.has_adapter}
+    return about | describe_setting(pairs, config)
+
+
+def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, Any]:
+    """Settings, number of groups, versions."""
     versions = {"lawtune": __version__, "python": platform.python_version()}
     for package in ("torch", "transformers", "peft", "sacrebleu", "kiwipiepy", "numpy"):
         try:
@@ -239,8 +269,6 @@ def describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) 
         except PackageNotFoundError:
             continue
     return {
-        "model": model.name,
-        "compared_with_base": model.has_adapter,
         "config": to_dict(config),
         "groups": len({pair.group or f"\x00{index}" for index, pair in enumerate(pairs)}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -248,6 +276,7 @@ def describe_run(model: Model, pairs: Sequence[QAPair], config: EvaluateConfig) 
     }
 
 
-def _cleaned(pair: QAPair) -> QAPair:
+def cleaned(pair: QAPair) -> QAPair:
+    """The pair as its twins in NFD or with other line ends are read."""
     context = clean(pair.context) if pair.context else None
     return replace(pair, question=clean(pair.question), answer=clean(pair.answer), context=context)

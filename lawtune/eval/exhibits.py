@@ -6,7 +6,7 @@ from typing import Any
 
 from lawtune.eval.citation_index import CitationIndex
 from lawtune.eval.citations import ABSENT, MISMATCH, check_text
-from lawtune.eval.metrics import chrf_score, chrf_statistics
+from lawtune.eval.similarity import chrf_score, chrf_statistics
 from lawtune.records import QAPair
 
 WORST = 10

@@ -12,10 +12,11 @@ from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Progress, Request, ask_likelihoods
 from lawtune.eval.choice import overlap_wins, pick
 from lawtune.eval.evaluate import SAMPLES, Evaluation, describe_run, sign
-from lawtune.eval.metrics import Statistics, bits_statistics, clean, per_record, utf8_bytes
 from lawtune.eval.sample import spread, type_of
 from lawtune.eval.stats import Bootstrap
+from lawtune.eval.summed import Statistics, bits_statistics, per_record
 from lawtune.eval.table import Observed, tabulate
+from lawtune.eval.text import clean, utf8_bytes
 from lawtune.records import ChoiceQuestion, QAPair
 
 
@@ -164,8 +165,8 @@ def _observe(
     asked: Sequence[_Asked], tuned: Likelihood, base: Likelihood | None
 ) -> dict[str, Observed]:
     everyone = list(range(len(asked)))
-    chance = {"chance": [1 / len(one.item.choices) for one in asked]}
-    overlap = {"word_overlap_baseline": [_overlaps(one.item) for one in asked]}
+    chance = {"chance": per_record([1 / len(one.item.choices) for one in asked])}
+    overlap = {"word_overlap_baseline": per_record([_overlaps(one.item) for one in asked])}
 
     def both(compute: Callable[[Likelihood], Statistics]) -> tuple[Statistics, Statistics | None]:
         return compute(tuned), compute(base) if base else None

@@ -1,27 +1,27 @@
 """From per-record statistics to the report's entries, overall and by question type."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from lawtune.config import QUESTION_TYPES
-from lawtune.eval.metrics import METRICS, Statistics
+from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import UNTYPED, type_of
 from lawtune.eval.stats import Bootstrap, Estimate, estimate
+from lawtune.eval.summed import Statistics, ratio
 from lawtune.records import QAPair
 
 
 @dataclass(frozen=True)
 class Observed:
     """One metric's statistics for the records at `index`: [len(index), k] each. `extra` holds
-    further per-record values whose means stand in the metric's entry."""
+    further statistics whose ratios stand in the metric's entry, [len(index), 2] each."""
 
     index: Sequence[int]
     tuned: Statistics
     base: Statistics | None = None
-    extra: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    extra: Mapping[str, Statistics] = field(default_factory=dict)
 
 
 def tabulate(
@@ -57,11 +57,8 @@ def table(
             bootstrap,
             seen.base[rows] if seen.base is not None else None,
         )
-        means = {
-            key: float(np.mean([values[row] for row in rows])) if rows else None
-            for key, values in seen.extra.items()
-        }
-        entries[name] = entry(figure) | means
+        beside = {key: _ratio(statistics[rows]) for key, statistics in seen.extra.items()}
+        entries[name] = entry(figure) | beside
     return entries
 
 
@@ -82,3 +79,8 @@ def entry(figure: Estimate) -> dict[str, Any]:
         "delta": figure.delta,
         "delta_ci95": list(figure.delta_ci95) if figure.delta_ci95 else None,
     }
+
+
+def _ratio(statistics: Statistics) -> float | None:
+    value = float(ratio(statistics.sum(axis=0)))
+    return value if math.isfinite(value) else None

@@ -8,7 +8,7 @@ from lawtune.eval.metrics import METRICS
 
 Judgement = Literal["better", "worse", "none", "unknown", "neutral"]
 
-DIGITS = {"chrf": 2, "bleu": 2, "response_length": 1}
+DIGITS = {"chrf": 2, "bleu": 2, "bleu_morpheme": 2, "response_length": 1}
 """Decimals shown of a metric; 3 of the others."""
 
 FEW_GROUPS = 20

@@ -9,3 +9,6 @@ CORPUS = _HERE / "corpus"
 
 QA = _HERE / "qa"
 """The questions and answers that `lawtune data build` makes of the corpus."""
+
+LEXICON = _HERE / "lexicon"
+"""Document frequencies and legal terms of the corpus, by `tools/make_lexicon.py`."""

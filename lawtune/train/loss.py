@@ -54,9 +54,9 @@ class LossEngine:
     The trunk runs once over each micro-batch, or only its part above the boundary for examples
     that a `PrefixCache` holds (`use`). Only the hidden states at target positions reach the
     vocabulary projection, a chunk at a time, so that no more than `PROJECTED_TOKENS` × vocabulary
-    logits are ever alive (fewer after `project_at_most`): each chunk is differentiated before the next is computed, by hand where
-    the adapter is on the projection alone (`lawtune.train.head`). Losses and their sums are
-    float32.
+    logits are ever alive (fewer after `project_at_most`): each chunk is differentiated before the
+    next is computed, by hand where the adapter is on the projection alone (`lawtune.train.head`).
+    Losses and their sums are float32.
 
     The model stands in evaluation mode, its own dropout off, in training too: the frozen trunk's
     output for a text is then always the same. Only the adapter's dropout is on in `accumulate`,

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from lawtune.eval.metrics import bleu_score, bleu_statistics, per_record, ratio
+from lawtune.eval.similarity import bleu_score, bleu_statistics
 from lawtune.eval.stats import Bootstrap, estimate, group_weights, sum_by_group
+from lawtune.eval.summed import per_record, ratio
 
 BOOTSTRAP = Bootstrap(resamples=2000, seed=7)
 
