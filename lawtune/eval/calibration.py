@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lawtune.eval.choice import pick
 from lawtune.eval.stats import Array, Bootstrap, estimate
 from lawtune.eval.summed import per_record, ratio
-from lawtune.eval.table import entry
+from lawtune.eval.table import make_entry
 
 MOST_BINS = 10
 FEWEST_IN_A_BIN = 15
@@ -69,15 +69,15 @@ def calibration(
     gaps = [_gaps(side, place) for side, place in zip(kept, places, strict=True)]
     excess = [per_record(side.probability - side.right) for side in kept]
 
-    def both(values: Sequence[Array], score: Any) -> dict[str, Any]:
+    def both(values: Sequence[Array], score: Any, low: float) -> dict[str, Any]:
         second = values[1] if base is not None else None
-        return entry(estimate(values[0], names, score, bootstrap, second))
+        return make_entry(estimate(values[0], names, score, bootstrap, second), low, 1)
 
     return {
         "n": len(rows),
         "excluded": len(groups) - len(rows),
-        "ece": both(gaps, expected_error),
-        "overconfidence": both(excess, ratio),
+        "ece": both(gaps, expected_error, 0),
+        "overconfidence": both(excess, ratio, -1),
         "ece_if_calibrated": _if_calibrated(kept[0], places[0], bootstrap),
         "bins": _points(kept[0], places[0]),
         "base_bins": _points(kept[1], places[1]) if base is not None else None,

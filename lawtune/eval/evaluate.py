@@ -24,7 +24,7 @@ from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import by_law, sample_indices, spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics, bits_statistics, per_record
-from lawtune.eval.table import Observed, group_of, table, tabulate
+from lawtune.eval.table import Observed, group_of, tables, tabulate
 from lawtune.eval.text import clean, utf8_bytes
 from lawtune.records import QAPair, fingerprint
 from lawtune.starter import CORPUS
@@ -98,7 +98,7 @@ def evaluate(
     ]
     observed = in_order(_observe(plan, tuned, base) | observe_answers(pairs, asked, said, index))
     bootstrap = Bootstrap(config.bootstrap, config.seed)
-    tables = tabulate(observed, pairs, bootstrap)
+    figures, laws = tabulate(observed, pairs, bootstrap), by_law(pairs)
     answers = [_answers(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
     exhibits = [exhibit(pairs[i], row, index) for i, row in zip(asked, answers, strict=True)]
     shown = spread([pairs[i] for i in asked], SAMPLES)
@@ -113,14 +113,14 @@ def evaluate(
     return Evaluation(
         n=len(pairs),
         signature=sign(observed, pairs, config, index),
-        metrics=tables[None],
-        by_question_type=by_type(tables, pairs),
+        metrics=figures[None],
+        by_question_type=by_type(figures, pairs),
         samples=[exhibits[place] for place in shown],
         run=run,
         predictions=answers,
         by_law={
-            law: {"n": len(members), "metrics": table(observed, pairs, bootstrap, members)}
-            for law, members in by_law(pairs).items()
+            law: {"n": len(laws[law]), "metrics": entries}
+            for law, entries in tables(observed, pairs, bootstrap, laws).items()
         },
         calibration=calibration(
             _taken(plan, tuned),
@@ -182,7 +182,7 @@ def sign(
     if isinstance(config, EvaluateConfig):
         generate = "all" if config.generate is None else config.generate
         head += f"|generate:{generate}|max_new_tokens:{config.max_new_tokens}"
-    head += f"|bootstrap:{config.bootstrap} by group, percentile"
+    head += f"|bootstrap:{config.bootstrap} by group, studentised"
     if index:
         head += f"|law:{len(index.statutes)} statutes, {len(index.cases)} decisions, {index.as_of}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])

@@ -3,14 +3,23 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import UNTYPED, type_of
-from lawtune.eval.stats import Bootstrap, Estimate, estimate
+from lawtune.eval.stats import (
+    Bootstrap,
+    Estimate,
+    Interval,
+    estimate,
+    holm,
+    minimum_detectable,
+)
 from lawtune.eval.summed import Statistics, ratio
 from lawtune.records import QAPair
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,18 @@ class Observed:
 def tabulate(
     observed: Mapping[str, Observed], pairs: Sequence[QAPair], bootstrap: Bootstrap
 ) -> dict[str | None, dict[str, dict[str, Any]]]:
-    """Every metric's entry over all records (under None) and over each question type."""
+    """Every metric's entry over all records (under None) and over each question type.
+
+    p-values are corrected over the metrics and, apart from those, over all metrics of all types.
+    """
     present = {type_of(pair) for pair in pairs}
-    kinds = [kind for kind in (*QUESTION_TYPES, UNTYPED) if kind in present]
-    tables: dict[str | None, dict[str, dict[str, Any]]]
-    tables = {None: table(observed, pairs, bootstrap, range(len(pairs)))}
-    for kind in kinds:
-        members = [index for index, pair in enumerate(pairs) if type_of(pair) == kind]
-        tables[kind] = table(observed, pairs, bootstrap, members)
-    return tables
+    members = {
+        kind: [index for index, pair in enumerate(pairs) if type_of(pair) == kind]
+        for kind in (*QUESTION_TYPES, UNTYPED)
+        if kind in present
+    }
+    whole = table(observed, pairs, bootstrap, range(len(pairs)))
+    return {None: whole, **tables(observed, pairs, bootstrap, members)}
 
 
 def table(
@@ -45,21 +57,43 @@ def table(
     members: Collection[int],
 ) -> dict[str, dict[str, Any]]:
     """Every metric's entry over the records at `members`."""
+    return tables(observed, pairs, bootstrap, {None: members})[None]
+
+
+def tables(
+    observed: Mapping[str, Observed],
+    pairs: Sequence[QAPair],
+    bootstrap: Bootstrap,
+    parts: Mapping[Kind, Collection[int]],
+) -> dict[Kind, dict[str, dict[str, Any]]]:
+    """The entries of each part of the records; all their comparisons are corrected together."""
     groups = [group_of(pair, index) for index, pair in enumerate(pairs)]
-    inside = frozenset(members)
-    entries = {}
-    for name, seen in observed.items():
-        rows = [row for row, index in enumerate(seen.index) if index in inside]
-        figure = estimate(
-            seen.tuned[rows],
-            [groups[seen.index[row]] for row in rows],
-            METRICS[name].score,
-            bootstrap,
-            seen.base[rows] if seen.base is not None else None,
-        )
-        beside = {key: _ratio(statistics[rows]) for key, statistics in seen.extra.items()}
-        entries[name] = entry(figure) | beside
-    return entries
+    figures, beside = {}, {}
+    for part, members in parts.items():
+        inside = frozenset(members)
+        for name, seen in observed.items():
+            rows = [row for row, index in enumerate(seen.index) if index in inside]
+            figures[part, name] = estimate(
+                seen.tuned[rows],
+                [groups[seen.index[row]] for row in rows],
+                METRICS[name].score,
+                bootstrap,
+                seen.base[rows] if seen.base is not None else None,
+            )
+            beside[part, name] = {
+                key: _ratio(statistics[rows]) for key, statistics in seen.extra.items()
+            }
+    # Nobody judges a metric without a direction, so it costs the others nothing.
+    family = [
+        key for key, figure in figures.items() if figure.p is not None and METRICS[key[1]].better
+    ]
+    corrected = dict(zip(family, holm([figures[key].p for key in family]), strict=True))
+    found: dict[Kind, dict[str, dict[str, Any]]] = {part: {} for part in parts}
+    for (part, name), figure in figures.items():
+        metric, p_holm = METRICS[name], corrected.get((part, name))
+        entry = make_entry(figure, metric.low, metric.high, p_holm, len(family))
+        found[part][name] = entry | beside[part, name]
+    return found
 
 
 def group_of(pair: QAPair, index: int) -> str:
@@ -68,19 +102,47 @@ def group_of(pair: QAPair, index: int) -> str:
     return pair.group or f"\x00{index}"
 
 
-def entry(figure: Estimate) -> dict[str, Any]:
-    """A metric's entry in the report; None where undefined."""
+def make_entry(
+    figure: Estimate,
+    low: float | None,
+    high: float | None,
+    p_holm: float | None = None,
+    family: int = 1,
+) -> dict[str, Any]:
+    """A figure's entry in the report; None where undefined.
+
+    Args:
+        low, high: the figure's range, which its intervals are kept within; None where unbounded.
+        p_holm: the p-value corrected over the `family` of comparisons that are judged together.
+    """
+    # The difference of two figures within [low, high] lies within ± (high − low).
+    width = None if low is None or high is None else high - low
+    detectable = None
+    if figure.delta_error is not None:
+        judged = family if p_holm is not None else 1
+        detectable = minimum_detectable(figure.delta_error, figure.groups, judged)
     return {
         "value": figure.value,
         "n": figure.n,
-        "ci95": list(figure.ci95) if figure.ci95 else None,
+        "ci95": _within(figure.ci95, low, high),
         "base": figure.base,
-        "base_ci95": list(figure.base_ci95) if figure.base_ci95 else None,
+        "base_ci95": _within(figure.base_ci95, low, high),
         "delta": figure.delta,
-        "delta_ci95": list(figure.delta_ci95) if figure.delta_ci95 else None,
+        "delta_ci95": _within(figure.delta_ci95, None if width is None else -width, width),
+        "p": figure.p,
+        "p_holm": p_holm,
+        "minimum_detectable": detectable,
     }
 
 
 def _ratio(statistics: Statistics) -> float | None:
     value = float(ratio(statistics.sum(axis=0)))
     return value if math.isfinite(value) else None
+
+
+def _within(bounds: Interval | None, low: float | None, high: float | None) -> list[float] | None:
+    """The part of an interval that a figure can take."""
+    if bounds is None:
+        return None
+    floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
+    return [min(max(bound, floor), ceiling) for bound in bounds]

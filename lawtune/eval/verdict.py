@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lawtune.eval.metrics import METRICS
+from lawtune.eval.stats import LEVEL
 
 Judgement = Literal["better", "worse", "none", "unknown", "neutral"]
 
@@ -27,15 +28,17 @@ class Statement:
 
 
 def judge(name: str, entry: Entry) -> Judgement:
-    """A metric's verdict from the interval of its difference: shown only if it lies on one side
-    of 0; `unknown` without an interval, `neutral` where neither direction is better."""
+    """A metric's verdict on its difference: shown only if its interval lies on one side of 0 and
+    its p-value, corrected over the metrics where there are several, is small; `unknown` without
+    an interval, `neutral` where neither direction is better."""
     better = METRICS[name].better
     if better is None:
         return "neutral"
     if entry["delta_ci95"] is None:
         return "unknown"
     low, high = entry["delta_ci95"]
-    if low <= 0 <= high:
+    by_chance = entry.get("p_holm")
+    if low <= 0 <= high or (by_chance is not None and by_chance > LEVEL):
         return "none"
     return "better" if (low > 0) == (better == "higher") else "worse"
 

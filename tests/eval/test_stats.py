@@ -1,8 +1,19 @@
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.stats import nct, permutation_test, t
 
 from lawtune.eval.similarity import bleu_score, bleu_statistics
-from lawtune.eval.stats import Bootstrap, estimate, group_weights, sum_by_group
+from lawtune.eval.stats import (
+    Bootstrap,
+    estimate,
+    group_weights,
+    holm,
+    minimum_detectable,
+    sum_by_group,
+    swap_test,
+)
 from lawtune.eval.summed import per_record, ratio
 
 BOOTSTRAP = Bootstrap(resamples=2000, seed=7)
@@ -20,9 +31,24 @@ def test_mean_and_ratio_of_sums_by_hand():
 
 
 def test_the_interval_of_two_groups_by_hand():
-    # Two groups drawn twice: both extremes have probability 1/4, so they bound the 95 %.
+    # Values 0 and 1: mean 0.5, standard error √(½·¼) = 0.354. A quarter of the resamples draw only
+    # the 0: their own error is 0, held to a quarter of that, so they lie 0.5 ÷ 0.0884 = √32 errors
+    # below; as many draw only the 1. Each bound is then √32 · 0.354 = 2 away: two groups say
+    # nothing.
     figure = estimate(per_record([0, 1]), ["a", "b"], ratio, BOOTSTRAP)
-    assert figure.ci95 == (0.0, 1.0)
+    assert figure.ci95 == pytest.approx((-1.5, 2.5))
+    assert figure.groups == 2
+
+
+def test_the_standard_error_by_linearisation_is_the_textbook_one():
+    generator = np.random.default_rng(2)
+    bytes_, bits = generator.integers(50, 200, 80).astype(float), generator.normal(100, 20, 80)
+    tuned, base = np.column_stack([bits - 9, bytes_]), np.column_stack([bits, bytes_])
+    figure = estimate(tuned, names(range(80)), ratio, BOOTSTRAP, base)
+    # Cochran 1977, § 6.4: Σ(y − Rx)² ÷ (Σx)², here of the difference of two ratios.
+    rests = (bits - 9 - figure.value * bytes_) - (bits - figure.base * bytes_)
+    error = (rests**2).sum() ** 0.5 / bytes_.sum() * (80 / 79) ** 0.5
+    assert figure.delta_error == pytest.approx(error, rel=1e-6)
 
 
 def test_a_large_sample_agrees_with_the_normal_approximation():
@@ -41,18 +67,6 @@ def test_clusters_widen_the_interval():
     naive = estimate(statistics, names(range(400)), ratio, BOOTSTRAP).ci95
     # Ten near-copies a group: the true error is about √10 times the naive one.
     assert (clustered[1] - clustered[0]) / (naive[1] - naive[0]) == pytest.approx(10**0.5, rel=0.2)
-
-
-def test_coverage_is_near_nominal_on_clustered_data():
-    generator = np.random.default_rng(11)
-    groups = names(np.repeat(range(40), 5))
-    covered = 0
-    for seed in range(300):
-        values = np.repeat(generator.normal(size=40), 5) + generator.normal(size=200)
-        low, high = estimate(per_record(values), groups, ratio, Bootstrap(1000, seed)).ci95
-        covered += low <= 0 <= high
-    # Nominal 285 of 300; percentile intervals of 40 groups fall a little short.
-    assert 270 <= covered <= 298
 
 
 def test_the_base_has_the_interval_that_it_would_have_alone():
@@ -80,7 +94,7 @@ def test_paired_differences_cancel_what_is_common():
 def test_equal_models_differ_by_exactly_nothing():
     statistics = bleu_statistics(["가나다라마", "바사아자차"], ["가나다라바", "바사아자카"])
     figure = estimate(statistics, ["a", "b"], bleu_score, BOOTSTRAP, base=statistics)
-    assert (figure.delta, figure.delta_ci95) == (0.0, (0.0, 0.0))
+    assert (figure.delta, figure.delta_ci95, figure.p) == (0.0, (0.0, 0.0), 1.0)
 
 
 def test_corpus_statistics_are_summed_before_they_are_scored():
@@ -93,6 +107,7 @@ def test_corpus_statistics_are_summed_before_they_are_scored():
 def test_one_group_or_no_record_has_no_interval():
     figure = estimate(per_record([1, 2]), ["a", "a"], ratio, BOOTSTRAP, base=per_record([0, 0]))
     assert (figure.value, figure.ci95, figure.delta, figure.delta_ci95) == (1.5, None, 1.5, None)
+    assert (figure.p, figure.delta_error) == (None, None)
     nothing = estimate(np.zeros((0, 2)), [], ratio, BOOTSTRAP, base=np.zeros((0, 2)))
     assert nothing.n == 0
     assert (nothing.value, nothing.ci95, nothing.base, nothing.delta) == (None,) * 4
@@ -103,6 +118,76 @@ def test_an_undefined_figure_is_none():
     figure = estimate(statistics, ["a", "b"], ratio, BOOTSTRAP, base=per_record([1, 1]))
     assert (figure.value, figure.ci95, figure.delta, figure.delta_ci95) == (None,) * 4
     assert figure.base == 1.0
+
+
+def test_few_groups_that_differ_have_a_bounded_interval():
+    # One question of fifty: most resamples draw it once or never.
+    tuned, base = per_record([1] + 49 * [0]), per_record(50 * [0])
+    figure = estimate(tuned, names(range(50)), ratio, BOOTSTRAP, base)
+    low, high = figure.delta_ci95
+    assert low < 0 < figure.delta < high < 0.2
+    assert figure.p == 1.0
+
+
+def test_every_swap_of_three_groups_by_hand():
+    # Differences 1, 2, 3: of the eight sign patterns only + + + and − − − reach 6.
+    p = swap_test(per_record([1, 2, 3]), per_record([0, 0, 0]), ratio, BOOTSTRAP)
+    assert p == 2 / 8
+    # Differences 3, −1, 1: |3 ± 1 ± 1| ≥ 3 but for 3 − 1 − 1, in either direction.
+    p = swap_test(per_record([3, 0, 1]), per_record([0, 1, 0]), ratio, BOOTSTRAP)
+    assert p == 6 / 8
+
+
+def test_random_swaps_agree_with_scipy_and_are_never_impossible():
+    generator = np.random.default_rng(4)
+    tuned, base = generator.exponential(size=(2, 40))
+    tuned += 0.1
+    found = swap_test(per_record(tuned), per_record(base), ratio, Bootstrap(20_000, 1))
+    peer = permutation_test(
+        (tuned - base,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
+    ).pvalue
+    assert found == pytest.approx(peer, abs=0.015)
+    assert 0.01 < found < 0.5
+    sure = swap_test(per_record(tuned + 100), per_record(base), ratio, Bootstrap(99, 1))
+    assert sure == 1 / 100
+
+
+def test_groups_are_swapped_whole():
+    # Ten copies of each of four questions: no more sure than the four.
+    tuned, base = np.repeat([1.0, 2.0, 3.0, 4.0], 10), np.zeros(40)
+    groups = names(np.repeat(range(4), 10))
+    assert estimate(per_record(tuned), groups, ratio, BOOTSTRAP, per_record(base)).p == 2 / 16
+
+
+def test_a_swap_is_scored_as_a_whole():
+    texts = ["가나다라마", "바사아자차카", "타파하가나"]
+    tuned = bleu_statistics(texts, texts)
+    base = bleu_statistics(["가나다라나", "바사아자", "다라마바사"], texts)
+    differences = []
+    for signs in product((True, False), repeat=3):
+        kept = np.array(signs)[:, None]
+        one, other = np.where(kept, tuned, base), np.where(kept, base, tuned)
+        differences.append(abs(bleu_score(one.sum(axis=0)) - bleu_score(other.sum(axis=0))))
+    expected = np.mean(np.array(differences) >= differences[0] - 1e-9)
+    assert swap_test(tuned, base, bleu_score, BOOTSTRAP) == expected
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, then never less.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+
+
+def test_the_minimum_detectable_difference_is_shown_with_the_power_it_says():
+    # Of a paired t-test of 30 groups, by scipy's non-central t.
+    size = minimum_detectable(1.0, 30, 1)
+    beyond = t.ppf(0.975, 29)
+    assert 1 - nct.cdf(beyond, 29, size) == pytest.approx(0.8, abs=0.01)
+    stricter = minimum_detectable(1.0, 30, 10)
+    assert 1 - nct.cdf(t.ppf(0.9975, 29), 29, stricter) == pytest.approx(0.8, abs=0.01)
+    assert minimum_detectable(0.0, 30, 1) is None
 
 
 def test_seed_fixes_the_interval_and_order_of_records_does_not_matter():

@@ -1,0 +1,136 @@
+"""What intervals and tests promise, held on simulated test sets whose truth is known."""
+
+import numpy as np
+import pytest
+
+from lawtune.eval.stats import Bootstrap, estimate
+from lawtune.eval.summed import per_record, ratio
+from lawtune.eval.table import Observed, table
+from lawtune.eval.verdict import judge
+from lawtune.records import QAPair
+
+pytestmark = pytest.mark.slow
+
+SETS = 1000
+GROUPS = 100
+NAMES = [f"g{group:03d}" for group in range(GROUPS)]
+
+
+def skewed_means(generator):
+    return per_record(generator.lognormal(0, 1, GROUPS)), np.exp(0.5)
+
+
+def skewed_sizes(generator):
+    # Many small groups and a few large ones, each with an effect of its own; the figure is a ratio.
+    sizes = 1.0 + generator.geometric(0.3, GROUPS)
+    return np.column_stack([generator.exponential(1, GROUPS) * sizes, sizes]), 1.0
+
+
+def small_shares(generator):
+    # A rate of one in seven, as `citation_absent` may be.
+    return per_record(generator.random(GROUPS) < 1 / 7), 1 / 7
+
+
+@pytest.mark.parametrize("draw", [skewed_means, skewed_sizes, small_shares])
+def test_intervals_cover_the_truth_on_skewed_groups(draw):
+    generator = np.random.default_rng(0)
+    below = above = 0
+    for seed in range(SETS):
+        statistics, truth = draw(generator)
+        low, high = estimate(statistics, NAMES, ratio, Bootstrap(1000, seed)).ci95
+        below += truth < low
+        above += truth > high
+    assert 930 <= SETS - below - above <= 970
+    # Neither side is left to the other.
+    assert min(below, above) >= 5
+
+
+def test_intervals_of_differences_cover_the_truth_on_skewed_groups():
+    generator = np.random.default_rng(1)
+    covered = 0
+    for seed in range(SETS):
+        common = generator.lognormal(0, 1, GROUPS)
+        tuned = per_record(common + generator.lognormal(0, 1, GROUPS))
+        base = per_record(common + generator.exponential(1, GROUPS))
+        figure = estimate(tuned, NAMES, ratio, Bootstrap(500, seed), base)
+        covered += figure.delta_ci95[0] <= np.exp(0.5) - 1 <= figure.delta_ci95[1]
+    assert 930 <= covered <= 970
+
+
+def test_few_groups_are_covered_too():
+    generator = np.random.default_rng(2)
+    covered = 0
+    for seed in range(SETS):
+        values = np.repeat(generator.normal(size=20), 5) + generator.normal(size=100)
+        names = np.repeat(NAMES[:20], 5)
+        low, high = estimate(per_record(values), names, ratio, Bootstrap(500, seed)).ci95
+        covered += low <= 0 <= high
+    assert 930 <= covered <= 970
+
+
+FAMILY = ("bits_per_byte", "accuracy", "accuracy_raw", "rougeL")
+"""Metrics that are ratios of sums, so that any numbers can stand for them."""
+
+
+def observe(generator, shift=0.0):
+    """Two models equally good but for `shift`, on groups of 1 to 3 questions of their own
+    difficulty; the metrics of one answer go together."""
+    sizes = generator.integers(1, 4, GROUPS)
+    groups = np.repeat(NAMES, sizes)
+    difficulty = np.repeat(generator.lognormal(0, 1, GROUPS), sizes)
+    count = len(groups)
+    answers = [np.repeat(generator.normal(size=GROUPS), sizes) for _ in range(2)]
+
+    def model(answer, better):
+        noise = generator.normal(size=(len(FAMILY), count))
+        values = difficulty + answer + 0.7 * noise + better
+        # One metric is right or wrong, as an accuracy is.
+        values[1] = values[1] > 1
+        return values
+
+    tuned, base = model(answers[0], shift), model(answers[1], 0.0)
+    pairs = [QAPair("물음", "답", id=str(i), group=group) for i, group in enumerate(groups)]
+    observed = {
+        name: Observed(range(count), per_record(tuned[i]), per_record(base[i]))
+        for i, name in enumerate(FAMILY)
+    }
+    return observed, pairs
+
+
+def differs(name, entry):
+    return judge(name, entry) in ("better", "worse")
+
+
+def test_equal_models_are_seldom_called_different():
+    generator = np.random.default_rng(3)
+    single = dict.fromkeys(FAMILY, 0)
+    any_of_them = 0
+    for seed in range(SETS):
+        observed, pairs = observe(generator)
+        entries = table(observed, pairs, Bootstrap(500, seed), range(len(pairs)))
+        for name, entry in entries.items():
+            single[name] += differs(name, entry | {"p_holm": entry["p"]})
+        any_of_them += any(differs(name, entry) for name, entry in entries.items())
+    for name, called in single.items():
+        assert 30 <= called <= 70, name
+    assert any_of_them <= 60
+
+
+def compare_bits(generator, bootstrap, shift=0.0):
+    observed, pairs = observe(generator, shift)
+    name = FAMILY[0]
+    return table({name: observed[name]}, pairs, bootstrap, range(len(pairs)))[name]
+
+
+def test_a_difference_of_the_detectable_size_is_shown_as_often_as_is_said():
+    generator = np.random.default_rng(4)
+    sets = 300
+    sizes = []
+    for seed in range(sets):
+        entry = compare_bits(generator, Bootstrap(100, seed))
+        sizes.append(entry["minimum_detectable"])
+    shown = 0
+    for seed in range(sets):
+        entry = compare_bits(generator, Bootstrap(500, seed), shift=np.mean(sizes))
+        shown += differs(FAMILY[0], entry)
+    assert shown / sets == pytest.approx(0.8, abs=0.07)
