@@ -106,6 +106,18 @@ class Interpretation:
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """A regulator's guide or notice, or an industry's own rules: running text without questions, to
+    pre-train on. `agency` and `date` (ISO) are "" where the source does not tell."""
+
+    title: str
+    agency: str
+    date: str
+    text: str
+    origin: str = ""
+
+
+@dataclass(frozen=True)
 class Source:
     """Where an answer comes from. `kind` is statute, case, interpretation or user; `date` is the
     시행일 or 선고일 (ISO)."""

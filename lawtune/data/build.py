@@ -20,7 +20,7 @@ from lawtune.data.sources import ReadReport, Record, read_source
 from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
-from lawtune.records import Case, QAPair, Statute, fingerprint, read_qa, write_qa
+from lawtune.records import Case, Guidance, QAPair, Statute, fingerprint, read_qa, write_qa
 
 QA_SUFFIXES = (".jsonl", ".csv")
 
@@ -160,9 +160,13 @@ def _candidates(
 
 
 def _first_of_each(records: Iterable[Record], report: ReadReport) -> Iterator[Record]:
-    """Pass on each statute and decision once; a further one of its name is counted."""
+    """Pass on each statute and decision once; a further one of its name is counted, and so is
+    guidance, which neither asks nor answers."""
     seen: set[str] = set()
     for record in records:
+        if isinstance(record, Guidance):
+            report.skip("guidance: no question in it", record.origin)
+            continue
         if isinstance(record, (Statute, Case)):
             is_statute = isinstance(record, Statute)
             key = law_key(record.name) if is_statute else case_group(record)

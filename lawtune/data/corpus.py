@@ -1,15 +1,39 @@
 """Running text for pre-training: the sources less everything that validation and test hold."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lawtune.config import CorpusConfig
+from lawtune.data.ngrams import RunSet, hash_runs, words_of
 from lawtune.data.privacy import mask
+from lawtune.data.prose import clean_prose
 from lawtune.data.provisions import render_article
 from lawtune.data.sources import Record
 from lawtune.data.split import article_group, assign_split, case_group, interpretation_group
-from lawtune.records import Case, Interpretation, Statute, normalise
+from lawtune.records import Case, Guidance, Interpretation, Statute, normalise
+
+NEARLY_ALL = 0.8
+"""Of a training document's 13-word runs; if they stood in earlier ones, it is dropped."""
+
+HALF = 0.5
+"""Of a training document's 13-word runs; if they stand in held-out documents, it is dropped."""
+
+FEWEST_RUNS = 10
+"""A document with fewer runs is too short to be called a near-duplicate: set phrases alone, such as
+the date of entry into force, fill it."""
+
+FEWEST_CHARACTERS = 100
+"""What is left of a piece of guidance must be worth reading."""
+
+_SLOTS_LOG2 = 27
+MEASURED = "measured"
+"""The source and the split of documents that are never learnt from."""
+
+Read = Callable[[], Iterable[Record]]
+"""Reads the sources from their beginning, each time it is called."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +48,75 @@ class Document:
 
 @dataclass
 class CorpusReport:
-    """Counts for the data card: documents and bytes by (source, split), repeats, masked data."""
+    """Counts for the data card: documents and bytes by (source, split); exact and near-duplicates,
+    and near-duplicates of held-out documents, that were dropped; lines removed from guidance, by
+    kind; personal data masked."""
 
     documents: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
+    nearly_repeated: int = 0
+    repeated_held_out: int = 0
+    too_short: int = 0
+    lines_removed: Counter[str] = field(default_factory=Counter)
     masked: Counter[str] = field(default_factory=Counter)
 
 
 def build_documents(
+    read: Read, config: CorpusConfig, report: CorpusReport, measured: Read = tuple
+) -> Iterator[Document]:
+    """Turn records into documents, each wholly of one split, those of `measured` apart.
+
+    The sources are read twice: first for what is held out, so that no training document repeats
+    any of it. One document is held at a time, and of the held-out ones their runs.
+    """
+    for record in measured():
+        for name, _, _, text in _texts(record, report):
+            yield _counted(Document(name, MEASURED, MEASURED, mask(text)[0]), report)
+    held_out = RunSet(
+        _runs(document)
+        for document in _distinct(read(), config, CorpusReport())
+        if document.split != "train"
+    )
+    earlier = _RunsSeen()
+    for document in _distinct(read(), config, report):
+        if document.split == "train":
+            runs = _runs(document)
+            judged = len(runs) >= FEWEST_RUNS
+            if judged and held_out.share(runs) >= HALF:
+                report.repeated_held_out += 1
+                continue
+            if earlier.share_then_add(runs) >= NEARLY_ALL and judged:
+                report.nearly_repeated += 1
+                continue
+        yield _counted(document, report)
+
+
+def overlap(documents: Iterable[Document]) -> dict[str, float]:
+    """The share of the held-out documents' 13-word runs that stand in training documents, by
+    source; of statutes, which everybody quotes, none counts."""
+    runs: dict[bool, dict[str, list[np.ndarray]]] = {True: {}, False: {}}
+    for document in documents:
+        learnt = document.split == "train"
+        runs[learnt].setdefault(document.source, []).append(_runs(document))
+    statutes = RunSet(r for side in runs.values() for r in side.pop("statute", []))
+    training = RunSet(r for parts in runs[True].values() for r in parts)
+    shares = {}
+    for source, parts in sorted(runs[False].items()):
+        own = np.concatenate(parts)
+        share = training.share(own[~statutes.contains(own)])
+        if share is not None:
+            shares[source] = share
+    return shares
+
+
+def _distinct(
     records: Iterable[Record], config: CorpusConfig, report: CorpusReport
 ) -> Iterator[Document]:
-    """Turn records into documents, each wholly of one split; exact repeats are dropped."""
+    """The records' documents, masked, without exact repeats."""
     seen: set[int] = set()
     for record in records:
-        for name, source, group, text in _texts(record):
+        for name, source, group, text in _texts(record, report):
             digest = hash(normalise(text))
             if digest in seen or not text.strip():
                 report.repeated += 1
@@ -47,12 +125,38 @@ def build_documents(
             masked, found = mask(text)
             report.masked.update(found)
             split = assign_split(group, config.seed, config.validation_share, config.test_share)
-            report.documents[f"{source}/{split}"] += 1
-            report.bytes[f"{source}/{split}"] += len(masked.encode())
             yield Document(name, source, split, masked)
 
 
-def _texts(record: Record) -> Iterator[tuple[str, str, str, str]]:
+def _counted(document: Document, report: CorpusReport) -> Document:
+    report.documents[f"{document.source}/{document.split}"] += 1
+    report.bytes[f"{document.source}/{document.split}"] += len(document.text.encode())
+    return document
+
+
+def _runs(document: Document) -> np.ndarray:
+    return hash_runs(words_of(document.text))
+
+
+class _RunsSeen:
+    """Which runs have passed, in one table of 2²⁷ switches (128 MB) whatever the corpus's size.
+
+    Two runs may share a switch: with ten million runs, one new run in fourteen looks old, which is
+    nothing beside `NEARLY_ALL`.
+    """
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(1 << _SLOTS_LOG2, bool)
+
+    def share_then_add(self, runs: np.ndarray) -> float:
+        """The share of `runs` that passed before (0 if there are none); then they have passed."""
+        slots = (runs >> np.uint64(64 - _SLOTS_LOG2)).astype(np.int64)
+        share = float(self._seen[slots].mean()) if len(slots) else 0.0
+        self._seen[slots] = True
+        return share
+
+
+def _texts(record: Record, report: CorpusReport) -> Iterator[tuple[str, str, str, str]]:
     """(name, source, group, text) of each independent part of a record."""
     if isinstance(record, Statute):
         for article in record.articles:
@@ -68,6 +172,13 @@ def _texts(record: Record) -> Iterator[tuple[str, str, str, str]]:
         parts += [f"이유\n{record.reason}"] if record.reason else []
         group = interpretation_group(record)
         yield group, "interpretation", group, "\n\n".join(parts)
+    elif isinstance(record, Guidance):
+        text = clean_prose(record.text, report.lines_removed)
+        if len(text) < FEWEST_CHARACTERS:
+            report.too_short += 1
+            return
+        name = f"지침 {record.title}"
+        yield name, "guidance", name, f"{record.title}\n\n{text}"
 
 
 def _case_text(case: Case) -> str:

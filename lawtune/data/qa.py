@@ -55,7 +55,7 @@ class Library:
                 library.statutes.setdefault(law_key(record.name), record)
             elif isinstance(record, Case):
                 library.cases.setdefault(case_group(record), replace(record, body=""))
-            else:
+            elif isinstance(record, Interpretation):
                 library.replies.append(record)
         for key, statute in library.statutes.items():
             library._articles[key] = {a.number: a for a in statute.articles}

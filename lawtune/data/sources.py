@@ -2,7 +2,8 @@
 
 Two Markdown layouts are read, both with YAML front matter: that of the public `legalize-kr`
 repositories (`##### 제2조 (신의성실)`, `**①** …`, `## 판시사항`) and a flatter one
-(`### 제2조(신의성실)`, `① …`, a bare line `판시사항`). Official replies come as JSON, one a file.
+(`### 제2조(신의성실)`, `① …`, a bare line `판시사항`). Official replies and guidance come as JSON,
+one a file: with a `question` and an `answer`, or with a `title` and a `text` alone.
 """
 
 import json
@@ -16,9 +17,9 @@ from typing import Any
 from lawtune.data.provisions import clean, one_line, parse_article, split_numbered, to_iso_date
 from lawtune.errors import UserError
 from lawtune.files import read_text
-from lawtune.records import Article, Case, Interpretation, Statute
+from lawtune.records import Article, Case, Guidance, Interpretation, Statute
 
-Record = Statute | Case | Interpretation
+Record = Statute | Case | Interpretation | Guidance
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _ARTICLE = re.compile(
@@ -237,21 +238,33 @@ def _case_sections(body: str) -> dict[str, str]:
     return {key: "\n".join(lines) for key, lines in sections.items()}
 
 
-def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | None:
+def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | Guidance | None:
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         report.skip("not JSON", f"{file}, line {error.lineno}")
         return None
-    if not isinstance(row, dict) or not row.get("question") or not row.get("answer"):
-        report.skip("reply without question or answer", str(file))
-        return None
+    if isinstance(row, dict) and row.get("question") and row.get("answer"):
+        return _parse_interpretation(row, file)
+    if isinstance(row, dict) and row.get("title") and row.get("text"):
+        return Guidance(
+            title=one_line(str(row["title"])),
+            agency=_agency(row),
+            date=to_iso_date(row.get("version_date") or row.get("date")),
+            text=str(row["text"]),
+            origin=str(file),
+        )
+    report.skip("neither a reply nor guidance", str(file))
+    return None
+
+
+def _parse_interpretation(row: dict[str, Any], file: Path) -> Interpretation:
     laws = row.get("related_laws") or ()
     labelled = _labelled_parts(str(row.get("text", "")))
     question = str(row["question"]).split("해석대상 법령 조문")[0]
     return Interpretation(
         number=str(row.get("document_number") or row.get("doc_id") or file.stem),
-        agency=str(row.get("agency") or row.get("source") or ""),
+        agency=_agency(row),
         date=to_iso_date(row.get("version_date") or row.get("date")),
         title=one_line(str(row.get("title", ""))),
         question=clean(question),
@@ -260,6 +273,10 @@ def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | N
         statutes=(laws,) if isinstance(laws, str) else tuple(str(name) for name in laws),
         origin=str(file),
     )
+
+
+def _agency(row: dict[str, Any]) -> str:
+    return str(row.get("agency") or row.get("source") or "")
 
 
 def _labelled_parts(text: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
-"""Text for pre-training: whole documents, each on one side."""
+"""Text for pre-training: whole documents, each on one side, none of them twice."""
+
+from dataclasses import replace
 
 from lawtune.config import CorpusConfig
-from lawtune.data.corpus import CorpusReport, build_documents
+from lawtune.data.corpus import CorpusReport, Document, build_documents, overlap
 from lawtune.data.split import assign_split
-from lawtune.records import Article, Case, Interpretation, Statute
+from lawtune.records import Article, Case, Guidance, Interpretation, Statute
 
 STATUTE = Statute(
     "시험 법",
@@ -31,7 +33,7 @@ REPLY = Interpretation("7", "", "", "제목", "물음", "답", "까닭")
 
 def documents(*records):
     report = CorpusReport()
-    return list(build_documents(records, CorpusConfig(), report)), report
+    return list(build_documents(lambda: records, CorpusConfig(), report)), report
 
 
 def test_what_a_document_says():
@@ -58,3 +60,68 @@ def test_repeats_are_dropped_and_counted():
     docs, report = documents(CASE, CASE, STATUTE)
     assert len(docs) == 3
     assert report.repeated == 1
+
+
+def sentence(start: int, words: int) -> str:
+    return " ".join(f"낱말{number}" for number in range(start, start + words))
+
+
+def case(number: str, body: str) -> Case:
+    return replace(CASE, number=number, body=body)
+
+
+def side(number: str) -> str:
+    return assign_split(number, 42, 0.1, 0.1)
+
+
+TRAINING = [f"2020다{n}" for n in range(100) if side(f"2020다{n}") == "train"]
+HELD_OUT = next(f"2020다{n}" for n in range(100) if side(f"2020다{n}") == "test")
+
+
+def test_near_duplicates_are_dropped_and_half_new_ones_kept():
+    first, twin, half = TRAINING[:3]
+    docs, report = documents(
+        case(first, sentence(0, 200)),
+        case(twin, sentence(0, 190) + " 다른 끝"),
+        case(half, sentence(0, 100) + " " + sentence(1000, 100)),
+    )
+    assert [doc.name.split()[5] for doc in docs] == [first, half]
+    assert report.nearly_repeated == 1
+
+
+def test_what_repeats_a_held_out_document_is_not_learnt():
+    copy, other = TRAINING[:2]
+    docs, report = documents(
+        case(copy, sentence(0, 150) + " " + sentence(2000, 40)),
+        case(other, sentence(500, 150)),
+        case(HELD_OUT, sentence(0, 150)),
+    )
+    assert {doc.name.split()[5] for doc in docs} == {other, HELD_OUT}
+    assert report.repeated_held_out == 1
+
+
+def test_measured_documents_are_learnt_from_in_no_split():
+    notice = Guidance("알림", "기관", "", sentence(0, 60))
+    docs = list(
+        build_documents(
+            lambda: [STATUTE], CorpusConfig(), CorpusReport(), measured=lambda: [notice]
+        )
+    )
+    assert [doc.source for doc in docs] == ["measured", "statute", "statute"]
+    assert docs[0].split == "measured"
+    assert docs[0].text == f"알림\n\n{sentence(0, 60)}"
+
+
+def test_guidance_that_is_a_title_alone_is_counted_and_left_out():
+    docs, report = documents(Guidance("붙임", "기관", "", "붙임파일을 확인하시기 바랍니다."))
+    assert docs == [] and report.too_short == 1
+
+
+def test_overlap_by_hand():
+    held, learnt = sentence(0, 40), sentence(20, 40)
+    # Of the held-out text's 28 runs, the last eight (20 to 27) stand in the training text.
+    docs = [Document("가", "case", "test", held), Document("나", "case", "train", learnt)]
+    assert overlap(docs) == {"case": 8 / 28}
+    # A quotation of a statute is everybody's.
+    law = Document("법", "statute", "train", sentence(20, 16))
+    assert overlap([*docs, law]) == {"case": 4 / 24}

@@ -9,7 +9,7 @@ import pytest
 from lawtune.data.provisions import render_article
 from lawtune.data.sources import ReadReport, parse_markdown, read_source
 from lawtune.errors import UserError
-from lawtune.records import Article, Case, Interpretation, Provision, Statute
+from lawtune.records import Article, Case, Guidance, Interpretation, Provision, Statute
 from lawtune.starter import CORPUS
 
 STATUTE_LEGALIZE = """---
@@ -306,7 +306,7 @@ def test_a_folder(tmp_path):
     assert report.skipped == {
         "table or form (별표·서식)": 1,
         "not JSON": 1,
-        "reply without question or answer": 2,
+        "neither a reply nor guidance": 2,
         "unreadable file": 1,
     }
     assert "CP949" in report.examples["unreadable file"][0]
@@ -377,3 +377,16 @@ def test_written_records_are_read_back_the_same(tool):
         if is_law:
             assert all(a.deleted or render_article(a) for a in record.articles)
             assert len(record.articles) > 100
+
+
+def test_a_json_without_a_question_is_guidance(tmp_path):
+    row = {
+        "title": "안내서",
+        "text": "동의를 받는다.",
+        "version_date": "2024.05.01",
+        "source": "기관",
+    }
+    (tmp_path / "guide.json").write_text(json.dumps(row), encoding="utf-8")
+    records, _ = read(tmp_path)
+    origin = str(tmp_path / "guide.json")
+    assert records == [Guidance("안내서", "기관", "2024-05-01", "동의를 받는다.", origin)]

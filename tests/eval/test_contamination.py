@@ -175,7 +175,7 @@ def test_without_the_exclusion_list_the_check_fails(excluded: bool, tmp_path: Pa
 
     if not excluded:
         config = replace(config, validation_share=0.0, test_share=0.0)
-    documents = build_documents(cases, config, CorpusReport())
+    documents = build_documents(lambda: cases, config, CorpusReport())
     training = (document.text for document in documents if document.split == "train")
     write_ngram_filter(training, tmp_path / FILTER_FILE)
 
