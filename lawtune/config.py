@@ -127,9 +127,11 @@ class BuildConfig:
 class CorpusConfig:
     """What `pretrain` reads: source folders, and the seed and shares of the split whose validation
     and test sources are kept out (the same as the Q&A build's). Of a long document the first
-    `max_document_tokens` are read; null reads all."""
+    `max_document_tokens` are read; null reads all. `measured` are folders of another kind of text,
+    never learnt from, that the model is measured on too."""
 
     sources: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
     max_document_tokens: Count | None = 1024
     seed: int = 42
     validation_share: Share = 0.1
@@ -153,7 +155,8 @@ class PretrainTrainConfig:
     longest training window; `max_minutes` ends training by the clock: the learning rate
     then follows the time spent, so that its decay always completes. The rate warms up over
     `warmup_share` of the run, stands, and falls to zero over the last `decay_share`.
-    `evaluate_windows` held-out documents of each source measure the model."""
+    `evaluate_windows` held-out documents of each source measure the model; at the end it goes on
+    with `samples` held-out articles, for the model card."""
 
     epochs: Count = 1
     max_minutes: float | None = None
@@ -170,6 +173,7 @@ class PretrainTrainConfig:
     save_every: Count = 50
     evaluate_every: Count = 200
     evaluate_windows: Count = 100
+    samples: Annotated[int, Ge(0)] = 20
     seed: int = 42
 
 

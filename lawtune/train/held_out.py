@@ -1,4 +1,4 @@
-"""How well a model predicts held-out documents, by source."""
+"""How well a model predicts held-out documents, by source, and how it goes on with them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,9 @@ from typing import Any
 from lawtune.data.corpus import Document
 from lawtune.data.encode import Window, encode_text
 from lawtune.train.loss import LossEngine
+
+PROMPT_CHARACTERS = 200
+CONTINUATION_TOKENS = 120
 
 
 class HeldOut:
@@ -44,3 +47,30 @@ class HeldOut:
             tokens += targets
         self.scores = {s: value / math.log(2) / self._bytes[s] for s, value in nats.items()}
         return sum(nats.values()) / tokens
+
+
+def sample_continuations(
+    model: Any, tokenizer: Any, found: Sequence[Document], count: int, seed: int
+) -> list[dict[str, str]]:
+    """How the model goes on after the first `PROMPT_CHARACTERS` of `count` held-out articles,
+    evenly spread and picked by nothing else: sampled with top-p 0.95 from `seed`."""
+    import torch
+
+    articles = [d for d in found if d.source == "statute" and len(d.text) > 2 * PROMPT_CHARACTERS]
+    samples = []
+    torch.manual_seed(seed)
+    for article in articles[:: max(1, len(articles) // max(count, 1))][:count]:
+        prompt = article.text[:PROMPT_CHARACTERS]
+        ids = [tokenizer.bos_token_id, *encode_text(tokenizer, prompt)]
+        told = torch.tensor([ids], device=model.device)
+        made = model.generate(
+            told,
+            attention_mask=torch.ones_like(told),
+            max_new_tokens=CONTINUATION_TOKENS,
+            do_sample=True,
+            top_p=0.95,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        text = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)
+        samples.append({"name": article.name, "prompt": prompt, "continuation": text})
+    return samples

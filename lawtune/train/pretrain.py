@@ -1,27 +1,22 @@
 """A small causal LM and its tokenizer, trained from scratch on raw legal text.
 
-Documents are cut into windows that never cross from one document to the next, so no attention
-mask is needed to keep them apart. Sources of the Q&A's validation and test groups are left out of
-training and used to measure it.
+Documents are cut into windows that never cross from one document to the next
+(`lawtune.train.tokens`), and sources of the Q&A's validation and test groups are left out of
+training and used to measure it (`lawtune.data.corpus`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict
-from lawtune.data.corpus import CorpusReport, Document, build_documents
-from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
-from lawtune.data.sources import ReadReport, read_source
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
-from lawtune.model.load import load_tokenizer
 from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -31,14 +26,16 @@ from lawtune.train.checkpoint import (
     save_checkpoint,
     trainable,
 )
-from lawtune.train.held_out import HeldOut
+from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.interrupt import Interrupt
-from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, TrainingData
+from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
 from lawtune.train.loss import LossEngine, resolve_device, resolve_precision
 from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
 from lawtune.train.muon import MuonWithAdamW
+from lawtune.train.pretrain_text import prepare_text, texts_read
 from lawtune.train.schedule import trapezoid
-from lawtune.train.tokenizer import train_tokenizer
+from lawtune.train.throughput import measured_peak, training_flops
+from lawtune.train.tokens import Windows
 
 STABLE_FOLDER = "stable"
 """Where the last state before the learning rate's decay is kept, for a longer run to go on from."""
@@ -59,49 +56,46 @@ def pretrain(
     config: PretrainConfig, resume: bool = False, listener: Listener = lambda row: None
 ) -> Pretrained:
     """Train tokenizer and model as `config` says and write both to `config.out/model`, with the
-    facts of the run in `pretraining.json`; `config.out` also keeps the log and the checkpoints.
+    facts of the run in `pretraining.json`; `config.out` also keeps the text as it was read, the log
+    and the checkpoints.
 
     With `resume` the run goes on from its newest valid checkpoint, bit for bit (a run by the
-    clock excepted: its learning rate follows the time spent).
+    clock excepted: its learning rate follows the time spent), on the text that it prepared.
 
     Raises:
         UserError: no source is given, the sources hold no text, or `out` cannot be written.
     """
     out = require_writable(Path(config.out))
-    documents, report = _read_documents(config)
-    training = [document for document in documents if document.split == "train"]
-    tokenizer = _tokenizer(config, out, training)
-    limit = config.corpus.max_document_tokens
-    windows = cut_windows(training, tokenizer, config.train.window, limit)
-
+    text = prepare_text(config, resume, lambda said: listener({"event": "note", "text": said}))
+    windows = Windows(text.tokens, config.train.window)
     device = resolve_device(config.train.device)
     torch.manual_seed(config.train.seed)
-    model = build_model(config.model, tokenizer).to(device)
-    engine = LossEngine(
-        model, tokenizer.pad_token_id, resolve_precision(config.train.precision, device)
-    )
+    model = build_model(config.model, text.tokenizer).to(device)
+    precision = resolve_precision(config.train.precision, device)
+    engine = LossEngine(model, text.tokenizer.pad_token_id, precision)
     held_out = HeldOut(
-        [document for document in documents if document.split != "train"],
-        tokenizer,
-        config.train.window,
-        config.train.evaluate_windows,
+        text.held_out, text.tokenizer, config.train.window, config.train.evaluate_windows
     )
-    progress = _Run(config, engine, windows, held_out, listener).run(resume)
-    folder = out / "model"
+    run = _Run(config, engine, windows, held_out, listener)
+    progress = run.run(resume)
     result = Pretrained(
-        folder,
+        out / "model",
         sum(parameter.numel() for parameter in model.parameters()),
         progress.target_tokens,
         progress.seconds / 60,
         held_out.bits_per_byte(engine),
     )
-    facts = {"config": to_dict(config), "corpus": vars(report), "windows": len(windows)}
+    facts = {"config": to_dict(config), "corpus": text.facts, "windows": len(windows)}
     facts |= {k: v for k, v in asdict(result).items() if k != "folder"}
-    with atomic_path(folder) as temporary:
+    facts["throughput"] = run.throughput(progress)
+    facts["samples"] = sample_continuations(
+        model, text.tokenizer, text.held_out, config.train.samples, config.train.seed
+    )
+    with atomic_path(result.folder) as temporary:
         model.to(torch.bfloat16).save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        text.tokenizer.save_pretrained(temporary)
         write_json(temporary / "pretraining.json", facts)
-        write_ngram_filter(texts_read(training, tokenizer, limit), temporary / FILTER_FILE)
+        write_ngram_filter(texts_read(text.tokens, text.tokenizer), temporary / FILTER_FILE)
     return result
 
 
@@ -136,68 +130,6 @@ def build_model(config: ArchitectureConfig, tokenizer: Any) -> torch.nn.Module:
     )
 
 
-def cut_windows(
-    documents: Iterable[Document], tokenizer: Any, window: int, max_tokens: int | None
-) -> list[Window]:
-    """Windows of at most `window` tokens: BOS before a document, EOS after it where it is whole."""
-    windows = []
-    # In batches: the tokenizer then uses every core.
-    for batch in batched(documents, 512):
-        encoded = tokenizer([d.text for d in batch], add_special_tokens=False, verbose=False)
-        for document, text_ids in zip(batch, encoded["input_ids"], strict=True):
-            ids = [tokenizer.bos_token_id, *text_ids, tokenizer.eos_token_id][:max_tokens]
-            for start in range(0, len(ids), window):
-                part = tuple(ids[start : start + window])
-                if len(part) > 1:
-                    windows.append(Window(part, 1, f"{document.name}@{start}"))
-    return windows
-
-
-def texts_read(
-    documents: Iterable[Document], tokenizer: Any, max_tokens: int | None
-) -> Iterator[str]:
-    """What training reads of each document: no more than `cut_windows` keeps. Statutes are left
-    out: everybody quotes them, so that a test answer which does is none the worse for it."""
-    for batch in batched((d for d in documents if d.source != "statute"), 512):
-        encoded = tokenizer([d.text for d in batch], add_special_tokens=False, verbose=False)
-        for document, ids in zip(batch, encoded["input_ids"], strict=True):
-            # One of the tokens is BOS.
-            cut = max_tokens is not None and len(ids) >= max_tokens
-            yield tokenizer.decode(ids[: max_tokens - 1]) if cut else document.text
-
-
-def batched(items: Iterable[Document], size: int) -> Iterable[list[Document]]:
-    """Lists of `size` items in order, the last one shorter (`itertools.batched` needs 3.12)."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-def _read_documents(config: PretrainConfig) -> tuple[list[Document], CorpusReport]:
-    if not config.corpus.sources:
-        raise UserError("corpus.sources is empty: name the folders of raw legal text to train on")
-    report = CorpusReport()
-    read = ReadReport()
-    records = (
-        record for source in config.corpus.sources for record in read_source(Path(source), read)
-    )
-    documents = list(build_documents(records, config.corpus, report))
-    if not any(document.split == "train" for document in documents):
-        raise UserError(f"no training text in {', '.join(config.corpus.sources)}")
-    return documents, report
-
-
-def _tokenizer(config: PretrainConfig, out: Path, training: Sequence[Document]) -> Any:
-    """The run's tokenizer: trained once, then read back, so that a resumed run keeps it."""
-    folder = out / "tokenizer"
-    if not folder.is_dir():
-        texts = (document.text for document in training)
-        tokenizer = train_tokenizer(texts, config.model.vocabulary, config.model.context)
-        with atomic_path(folder) as temporary:
-            tokenizer.save_pretrained(temporary)
-    return load_tokenizer(folder)
-
-
 class _Run:
     """The training of one model: it restores, trains, measures and saves."""
 
@@ -205,7 +137,7 @@ class _Run:
         self,
         config: PretrainConfig,
         engine: LossEngine,
-        windows: Sequence[Window],
+        windows: Windows,
         held_out: HeldOut,
         listener: Listener,
     ):
@@ -213,8 +145,12 @@ class _Run:
         self.engine, self.held_out = engine, held_out
         self.optimizer = MuonWithAdamW(engine.model, config.train.weight_decay)
         self.listeners = [listener]
-        lengths = [len(window.ids) for window in windows]
         settings = config.train
+        lengths = windows.lengths.tolist()
+        targets = sum(lengths) - len(lengths)
+        vocabulary = engine.model.config.vocab_size
+        self.flops_per_target = training_flops(config.model, vocabulary, lengths) / targets
+        self.peak = measured_peak(engine.device, engine.precision)
 
         @lru_cache(maxsize=1)
         def order(epoch: int) -> list[Step]:
@@ -272,13 +208,26 @@ class _Run:
                 max_seconds=settings.max_minutes and settings.max_minutes * 60,
             ),
             Hooks(
-                log=lambda record: self._tell(step_row(record, self.engine.device)),
+                log=self._step,
                 save=self._save,
                 evaluate=lambda: self.held_out.loss(self.engine),
                 evaluated=self._evaluated,
                 stop=self.interrupt.requested,
             ),
         )
+
+    def throughput(self, progress: Progress) -> dict[str, float]:
+        """Target tokens a second over the whole run, and the share of the measured peak that its
+        matrix products took."""
+        return self._throughput(progress.target_tokens, progress.seconds)
+
+    def _throughput(self, targets: int, seconds: float) -> dict[str, float]:
+        share = targets * self.flops_per_target / seconds / self.peak
+        return {"target_tokens_per_second": targets / seconds, "peak_share": share}
+
+    def _step(self, record: StepRecord) -> None:
+        share = self._throughput(record.target_tokens, record.seconds)["peak_share"]
+        self._tell({**step_row(record, self.engine.device), "peak_share": round(share, 4)})
 
     def _done(self, progress: Progress) -> float:
         return progress.step if self.total_steps is not None else progress.seconds

@@ -2,9 +2,11 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -17,8 +19,11 @@ from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
 from lawtune.train.held_out import HeldOut
 from lawtune.train.loss import LossEngine
-from lawtune.train.pretrain import build_model, cut_windows, pretrain, texts_read
+from lawtune.train.pretrain import build_model, pretrain
+from lawtune.train.pretrain_text import texts_read
+from lawtune.train.throughput import training_flops
 from lawtune.train.tokenizer import RESERVED, train_tokenizer
+from lawtune.train.tokens import Tokens, Windows, encode_documents
 
 ARTICLES = 60
 
@@ -56,8 +61,12 @@ def config(corpus: Path, tmp_path: Path) -> PretrainConfig:
 
 
 def documents(config: PretrainConfig) -> list[Document]:
-    records = read_source(Path(config.corpus.sources[0]), ReadReport())
-    return list(build_documents(records, config.corpus, CorpusReport()))
+    records = list(read_source(Path(config.corpus.sources[0]), ReadReport()))
+    return list(build_documents(lambda: records, config.corpus, CorpusReport()))
+
+
+def encode(found, tokenizer, limit: int | None = None) -> Tokens:
+    return encode_documents(enumerate(found, start=1), tokenizer, limit)
 
 
 def test_held_out_articles_are_in_no_training_document(config: PretrainConfig):
@@ -81,12 +90,12 @@ def test_the_filter_knows_what_was_read_and_no_more(config: PretrainConfig):
     )
     statute = documents(config)[0]
     limit = len(tokenizer(text)["input_ids"]) // 2
-    cut, whole = texts_read([long, statute, short], tokenizer, limit)
+    cut, article, whole = texts_read(encode([long, statute, short], tokenizer, limit), tokenizer)
     assert text.startswith(cut) and 30 < len(cut.split()) < 50
-    assert whole == short.text
-    assert list(texts_read([long], tokenizer, None)) == [text]
+    assert statute.text.startswith(article) and whole == short.text
+    assert list(texts_read(encode([long], tokenizer), tokenizer)) == [text]
     # Exactly what the windows hold, which begin with BOS.
-    (window,) = cut_windows([long], tokenizer, 10_000, limit)
+    (window,) = Windows(encode([long], tokenizer, limit), 10_000)
     assert tokenizer.decode(window.ids, skip_special_tokens=True) == cut
 
 
@@ -103,12 +112,36 @@ def test_tokenizer_keeps_every_text_and_reserves_its_tokens(config: PretrainConf
 def test_windows_hold_one_document_each_and_all_of_it(config: PretrainConfig):
     found = documents(config)
     tokenizer = train_tokenizer((d.text for d in found), 420, 64)
-    for document in found:
-        windows = cut_windows([document], tokenizer, 48, None)
-        ids = [token for window in windows for token in window.ids]
+    windows = Windows(encode(found, tokenizer), 48)
+    assert [len(window.ids) for window in windows] == windows.lengths.tolist()
+    assert max(windows.lengths) <= 48
+    by_document = {}
+    for window in windows:
+        by_document.setdefault(window.name.split("@")[0], []).extend(window.ids)
+    for line, document in enumerate(found, start=1):
+        ids = by_document[f"line {line}"]
         assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
         assert tokenizer.decode(ids[1:-1]) == document.text
-        assert all(len(window.ids) <= 48 for window in windows)
+
+
+def test_windows_by_hand():
+    tokens = Tokens(np.arange(9, dtype=np.uint16), np.array([4, 9]), np.array([1, 3]))
+    windows = Windows(tokens, 3)
+    # Each document starts anew, and its last token alone is no window: nothing predicts it.
+    assert [(w.ids, w.name) for w in windows] == [
+        ((0, 1, 2), "line 1@0"),
+        ((4, 5, 6), "line 3@0"),
+        ((7, 8), "line 3@3"),
+    ]
+    assert windows[1:] == [windows[1], windows[2]]
+
+
+def test_operations_by_hand():
+    model = ArchitectureConfig(vocabulary=420, layers=2, width=8, heads=2, context=64)
+    # 2 × 12 × 8² in the layers and 8 × 420 in the projection, for 5 tokens; then attention.
+    forward = 2 * 5 * (1536 + 3360) + 2 * 2 * 5 * 5 * 8
+    assert training_flops(model, 420, [5]) == 3 * forward
+    assert training_flops(model, 420, [5, 5]) == 6 * forward
 
 
 def test_bits_per_byte_by_hand(config: PretrainConfig):
@@ -141,6 +174,8 @@ def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     facts = json.loads((result.folder / "pretraining.json").read_text("utf-8"))
     assert facts["corpus"]["documents"]["statute/train"] > 30
     assert set(result.bits_per_byte) == {"statute"}
+    assert 0 < facts["throughput"]["peak_share"] < 1
+    assert facts["corpus"]["overlap"] == {}
     assert len(load_filters(result.folder)) == 1
 
 
@@ -160,6 +195,23 @@ def test_a_resumed_run_equals_one_that_never_stopped(config: PretrainConfig, tmp
     resumed = pretrain(cut, resume=True)
     first, second = ((run.folder / "model.safetensors").read_bytes() for run in (whole, resumed))
     assert first == second
+
+
+def test_a_resumed_run_needs_no_sources_but_the_same_settings(
+    config: PretrainConfig, corpus, tmp_path
+):
+    moved = tmp_path / "law"
+    shutil.copytree(corpus, moved)
+    config = replace(config, corpus=CorpusConfig(sources=(str(moved),)))
+    pretrain(config)
+    shutil.rmtree(moved)
+    longer = replace(config, train=replace(config.train, epochs=3))
+    rows = []
+    pretrain(longer, resume=True, listener=rows.append)
+    assert [row["step"] for row in rows if row["event"] == "start"] != [0]
+    other = replace(longer, corpus=replace(config.corpus, max_document_tokens=8))
+    with pytest.raises(UserError, match="other settings"):
+        pretrain(other, resume=True)
 
 
 def test_no_source_is_refused(config: PretrainConfig):

@@ -1,0 +1,113 @@
+"""What a pre-training run reads, made once from the sources and kept: documents, tokenizer, ids.
+
+All of it lies in the run's folder, so that a resumed run, and one on another machine that has no
+sources, reads the very same text.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lawtune.config import PretrainConfig, to_dict
+from lawtune.data.corpus import CorpusReport, Document, Read, build_documents, overlap
+from lawtune.data.sources import ReadReport, Record, read_source
+from lawtune.errors import UserError
+from lawtune.files import atomic_path, read_json, read_jsonl, write_json, write_jsonl
+from lawtune.model.load import load_tokenizer
+from lawtune.train.tokenizer import train_tokenizer
+from lawtune.train.tokens import Tokens, encode_documents
+
+CORPUS_FOLDER = "corpus"
+"""In the run's folder: `documents.jsonl`, `corpus.json`, `tokens.safetensors`, `tokenizer/`."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is learnt from and measured on. `facts` tell the data card of it."""
+
+    tokenizer: Any
+    tokens: Tokens
+    held_out: list[Document]
+    facts: dict[str, Any]
+
+
+def prepare_text(
+    config: PretrainConfig, resume: bool, say: Callable[[str], None] = lambda text: None
+) -> Text:
+    """The run's text; with `resume`, what an earlier run with the same settings prepared.
+
+    Raises:
+        UserError: no source is given, the sources hold no text, or `resume` is asked of a run with
+            other settings.
+    """
+    folder = Path(config.out) / CORPUS_FOLDER
+    settings = {"corpus": to_dict(config.corpus), "vocabulary": config.model.vocabulary}
+    if not (resume and (folder / "corpus.json").is_file()):
+        say("reading the sources")
+        _build(config, folder, settings)
+    facts = read_json(folder / "corpus.json")
+    if facts["settings"] != settings:
+        raise UserError(
+            f"{folder} was prepared with other settings ({facts['settings']}): resume with those,"
+            " or choose another --out"
+        )
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    held_out = [d for _, d in read_documents(folder) if d.split != "train"]
+    return Text(tokenizer, Tokens.load(folder / "tokens.safetensors"), held_out, facts)
+
+
+def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
+    """The prepared documents, each with its line."""
+    for line, row in read_jsonl(folder / "documents.jsonl"):
+        yield line, Document(**row)
+
+
+def texts_read(tokens: Tokens, tokenizer: Any) -> Iterator[str]:
+    """The learnt text of each document as far as it is read: what the model can know."""
+    start = 0
+    for end in tokens.ends:
+        yield tokenizer.decode(tokens.ids[start:end].tolist(), skip_special_tokens=True)
+        start = int(end)
+
+
+def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> None:
+    read, report = ReadReport(), CorpusReport()
+    if not config.corpus.sources:
+        raise UserError("corpus.sources is empty: name the folders of raw legal text to train on")
+    with atomic_path(target) as folder:
+        folder.mkdir()
+        documents = build_documents(
+            _reader(config.corpus.sources, read),
+            config.corpus,
+            report,
+            _reader(config.corpus.measured, ReadReport()),
+        )
+        write_jsonl(folder / "documents.jsonl", (vars(document) for document in documents))
+        if not any(document.split == "train" for _, document in read_documents(folder)):
+            raise UserError(f"no training text in {', '.join(config.corpus.sources)}")
+        texts = (document.text for _, document in _training(folder))
+        tokenizer = train_tokenizer(texts, config.model.vocabulary, config.model.context)
+        tokenizer.save_pretrained(folder / "tokenizer")
+        tokens = encode_documents(_training(folder), tokenizer, config.corpus.max_document_tokens)
+        tokens.save(folder / "tokens.safetensors")
+        facts = {"settings": settings, **vars(report), "skipped": dict(read.skipped)}
+        facts["overlap"] = overlap(document for _, document in read_documents(folder))
+        facts["tokens"] = len(tokens.ids)
+        write_json(folder / "corpus.json", facts)
+
+
+def _training(folder: Path) -> Iterator[tuple[int, Document]]:
+    return ((line, d) for line, d in read_documents(folder) if d.split == "train")
+
+
+def _reader(sources: Iterable[str], report: ReadReport) -> Read:
+    """Reads all of `sources` each time it is called; the first reading is counted in `report`."""
+    reports = iter([report])
+
+    def read() -> Iterator[Record]:
+        counted = next(reports, None) or ReadReport()
+        for source in sources:
+            yield from read_source(Path(source), counted)
+
+    return read
