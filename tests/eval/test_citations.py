@@ -72,8 +72,8 @@ def test_finds_and_judges_what_the_labels_say(half, index):
 
 
 def test_labels_point_at_their_text():
-    for half in ("open", "sealed"):
-        for passage in passages(half):
+    for file in ("open", "sealed", "second", "altered"):
+        for passage in passages(file):
             for row in passage["citations"]:
                 assert passage["text"][row["start"] : row["end"]] == row["text"]
 
