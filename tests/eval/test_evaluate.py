@@ -367,15 +367,29 @@ def test_spread_takes_types_in_turn():
     assert spread(pairs[:1], 4) == [0]
 
 
+def test_the_report_has_its_further_parts_where_they_can_be_told():
+    pairs = [replace(pair, source=Source("statute", law="민법")) for pair in make_pairs()]
+    report = evaluate(FakeModel(knows_all, lambda p: "민법 제9999조"), pairs, CONFIG).to_json()
+    assert report["by_law"]["민법"]["metrics"]["accuracy"]["value"] == 1.0
+    # One nat more for the gold answer than for the four others.
+    point = report["calibration"]["bins"][0]
+    assert point["probability"] == pytest.approx(math.e / (math.e + 4))
+    assert (point["n"], point["right"]) == (5, 1.0)
+    assert len(report["worst"]) == 5
+    assert report["worst"][0]["citations"]["prediction"][0]["status"] == "absent"
+    assert report["run"]["citation_index_as_of"] >= "2026"
+    unstated = [replace(pair, source=None) for pair in pairs]
+    assert "by_law" not in evaluate(FakeModel(knows_all), unstated, CONFIG).to_json()
+
+
 def test_a_record_counts_under_the_law_it_is_about():
     def of(law=None, citations=()):
         source = Source("case", law=law)
         return law_of(QAPair("물음", "답", source=source, citations=citations))
 
     assert of("민법", ("형법 제1조",)) == "민법"
-    assert (
-        of(None, ("대법원 2018. 10. 30. 선고 2013다61381 판결", "구 형법 제347조 제1항")) == "형법"
-    )
+    decision = "대법원 2018. 10. 30. 선고 2013다61381 판결"
+    assert of(None, (decision, "구 형법 제347조 제1항")) == "형법"
     assert of(None, ("2013다61381",)) is None
     assert law_of(QAPair("물음", "답")) is None
 
