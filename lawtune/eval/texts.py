@@ -5,6 +5,7 @@ from typing import Any
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
+from lawtune.eval import page_texts
 from lawtune.eval.metrics import METRICS
 
 KOREAN = {
@@ -126,9 +127,6 @@ KOREAN = {
     "baselines": "정답 고르기의 비교 기준: 우연 {chance}, 질문과 겹치는 글자만 세는 방법"
     " {overlap}.",
     "forest_heading": "기준 모델과의 차이",
-    "forest_note": "점은 차이, 선은 95% 구간입니다. 오른쪽이 나아진 쪽이며, 눈금은 줄마다"
-    " 다릅니다.",
-    "forest_by_type": "질문 유형별 차이: {metric}",
     "worse_side": "← 나빠짐",
     "better_side": "나아짐 →",
     "by_type_heading": "질문 유형별",
@@ -236,9 +234,6 @@ ENGLISH = {
     "baselines": "To compare accuracy with: chance {chance}, counting characters shared with the"
     " question {overlap}.",
     "forest_heading": "Difference to the base",
-    "forest_note": "Points are differences, lines their 95% intervals. Right is better; each row"
-    " has its own scale.",
-    "forest_by_type": "Difference by question type: {metric}",
     "worse_side": "← worse",
     "better_side": "better →",
     "by_type_heading": "By question type",
@@ -261,7 +256,10 @@ ENGLISH = {
     "files": "more: report.html · figures: evaluation_report.json · answers: predictions.jsonl",
 }
 
-LANGUAGES: Mapping[str, Mapping[str, Any]] = {"ko": KOREAN, "en": ENGLISH}
+LANGUAGES: Mapping[str, Mapping[str, Any]] = {
+    "ko": KOREAN | page_texts.KOREAN,
+    "en": ENGLISH | page_texts.ENGLISH,
+}
 
 
 def texts(lang: str) -> Mapping[str, Any]:

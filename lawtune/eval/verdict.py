@@ -7,7 +7,7 @@ from typing import Any, Literal
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.stats import LEVEL
 
-Judgement = Literal["better", "worse", "none", "unknown", "neutral"]
+Judgement = Literal["better", "worse", "none", "unknown", "neutral", "warning"]
 
 DIGITS = {"chrf": 2, "bleu": 2, "bleu_morpheme": 2, "response_length": 1}
 """Decimals shown of a metric; 3 of the others."""
@@ -65,7 +65,10 @@ def headline(metrics: Mapping[str, Entry]) -> str:
 
 
 def statements(
-    metrics: Mapping[str, Entry], run: Mapping[str, Any], words: Mapping[str, Any]
+    metrics: Mapping[str, Entry],
+    run: Mapping[str, Any],
+    words: Mapping[str, Any],
+    contamination: Mapping[str, Any] | None = None,
 ) -> list[Statement]:
     """The sentences under the headline: the two differences, accuracy against chance and against
     word overlap, and every reservation."""
@@ -90,7 +93,25 @@ def statements(
         reservations.append(words["rechosen"].format(count=run["distractors_rechosen"]))
     if run.get("questions_cut"):
         reservations.append(words["questions_cut"].format(count=len(run["questions_cut"])))
-    return said + [Statement("neutral", text) for text in reservations]
+    said += [Statement("neutral", text) for text in reservations]
+    return said + ([contaminated(contamination, words)] if contamination else [])
+
+
+def contaminated(account: Mapping[str, Any], words: Mapping[str, Any]) -> Statement:
+    """What the model had read of the answers. What is not known is never said to be clean."""
+    table, names = words["contamination"], words["contamination"]["texts"]
+    unknown = ", ".join(names[name] for name in account["unknown"])
+    if not account["checked"]:
+        return Statement("unknown", table["unknown"].format(texts=unknown))
+    text = table["found" if account["contaminated"] else "clean"].format(
+        texts=", ".join(names[name] for name in account["checked"]),
+        count=account["contaminated"],
+        judged=account["judged"],
+        n=account["n"],
+    )
+    if unknown:
+        text += " " + table["partly"].format(texts=unknown)
+    return Statement("warning" if account["contaminated"] else "neutral", text)
 
 
 def _against_baselines(entry: Entry | None, words: Mapping[str, Any]) -> list[Statement]:
@@ -114,7 +135,8 @@ def number(name: str, value: float | None, signed: bool = False) -> str:
     """A figure of metric `name` in its decimals; "-" where undefined."""
     if value is None:
         return "-"
-    return f"{value:{'+' if signed else ''}.{DIGITS.get(name, 3)}f}"
+    sign = "+" if signed and value else ""  # No difference at all has no sign.
+    return f"{value:{sign}.{DIGITS.get(name, 3)}f}"
 
 
 def interval(name: str, bounds: list[float] | None, signed: bool = False) -> str:

@@ -3,8 +3,18 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from rich.cells import cell_len
 
-from lawtune.eval.charts import ForestRow, curve, forest, ticks
+from lawtune.eval.charts import (
+    CURVE_WIDTH,
+    ForestRow,
+    PairRow,
+    curve,
+    forest,
+    pairs,
+    reliability,
+)
+from lawtune.eval.svg import ticks
 from lawtune.eval.texts import LANGUAGES
 
 WORDS = LANGUAGES["en"]
@@ -79,7 +89,7 @@ def test_a_long_curve_is_thinned_but_keeps_its_end():
     points = path.split("L")
     assert len(points) <= 1001
     ends = {log[0]["step"]: points[0], log[-1]["step"]: points[-1]}
-    assert float(ends[5000].split()[0]) == pytest.approx(740, abs=0.1)
+    assert float(ends[5000].split()[0]) == pytest.approx(CURVE_WIDTH - 20, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +104,60 @@ def test_ticks_enclose_the_range_in_round_steps(low, high):
         round((b - a) / (found[1] - found[0]), 6) for a, b in zip(found, found[1:], strict=False)
     }
     assert steps == {1.0}
+
+
+def levels(entry, names=("base", "tuned")):
+    return ElementTree.fromstring(pairs([PairRow("a", "note", entry, "text")], names, "title"))
+
+
+def test_both_models_lie_on_one_scale_with_their_intervals():
+    entry = {"value": 3.0, "ci95": [2.0, 4.0], "base": 1.0, "base_ci95": [0.0, 2.0]}
+    drawing = levels(entry)
+    base = float(drawing.findall("rect")[-1].get("x")) + 5
+    tuned = float(drawing.findall("circle")[-1].get("cx"))
+    ends = [re.findall(r"[\d.]+", path.get("d")) for path in drawing.findall("path")]
+    (low, high), (start, stop) = [(float(end[0]), float(end[2])) for end in ends]
+    assert low < base < high == start < tuned < stop
+    assert (stop - tuned) == pytest.approx(tuned - start) == pytest.approx(base - low)
+
+
+def test_a_model_alone_has_no_square_and_needs_no_interval():
+    entry = {"value": 0.0, "ci95": None, "base": None, "base_ci95": None}
+    drawing = levels(entry, ["model"])
+    assert not drawing.findall("rect")
+    assert len(drawing.findall("circle")) == 2  # the legend's and its own
+
+
+def test_a_difference_without_a_better_side_is_only_told():
+    drawing = draw([row(-0.2, (-0.3, -0.1), judgement="neutral"), row(0.1, (0, 0.2))])
+    assert len(drawing.findall("circle")) == 1
+    assert sum(text.text == "text" for text in drawing.findall("text")) == 2
+
+
+def test_a_small_scale_has_ticks_beside_zero():
+    for reach in (0.047, 0.3, 1.0, 7e-4):
+        labels = [text.text for text in draw([row(reach, None)]).findall("text")]
+        assert sum(label[0] in "+−" for label in labels if label) >= 2
+
+
+def test_a_long_label_is_cut_to_its_room():
+    drawing = draw([row(1, None, label="정보통신망 이용촉진 및 정보보호 등에 관한 법률 시행령")])
+    label = next(text.text for text in drawing.findall("text") if text.text[0] == "정")
+    assert label.endswith("…") and cell_len(label) <= 34
+
+
+def test_reliability_lies_where_its_numbers_say():
+    points = [{"n": 9, "probability": 0.4, "right": 0.2, "ci95": [0.1, 0.3]}]
+    account = {"bins": points, "base_bins": [points[0] | {"probability": 1.0, "right": 1.0}]}
+    drawing = ElementTree.fromstring(reliability(account, ["base", "tuned"], WORDS))
+    labels = [(t.text, float(t.get("x")), float(t.get("y"))) for t in drawing.findall("text")]
+    across = {text: x for text, x, y in labels if text in ("0", "0.4") and y > 400}
+    up = {text: y - 4 for text, x, y in labels if text in ("0", "0.2", "1") and x < 60}
+    point = drawing.findall("circle")[-1]
+    assert float(point.get("cx")) == pytest.approx(across["0.4"])
+    assert float(point.get("cy")) == pytest.approx(up["0.2"])
+    square = drawing.findall("rect")[-1]
+    assert float(square.get("y")) + 5 == pytest.approx(up["1"])
+    assert WORDS["reliability_x"] in {text for text, _, _ in labels}
+    alone = account | {"base_bins": None}
+    assert not ElementTree.fromstring(reliability(alone, ["model"], WORDS)).findall("rect")

@@ -2,6 +2,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import Evaluation
+from lawtune.eval.groups import grouped
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.report import format_summary, format_table, plain, write_reports
 from lawtune.eval.texts import LANGUAGES
@@ -25,6 +27,7 @@ def figure(value, base=None, half=0.01, n=200):
         "n": n,
         "ci95": [value - half, value + half],
         "base": base,
+        "base_ci95": None if base is None else [base - half, base + half],
         "delta": delta,
         "delta_ci95": None if delta is None else [delta - half, delta + half],
     }
@@ -59,6 +62,48 @@ def make_evaluation(compared=True, text="손해를 배상할 책임이 있다.")
             "config": {"bootstrap": 2000},
         },
         predictions=[{"id": "a", "prediction": text}],
+    )
+
+
+def make_full_evaluation(compared=True, text="민법 제750조에 따라 손해를 배상한다."):
+    """An evaluation with every part that a report can have."""
+    calibrated = {
+        "n": 60,
+        "excluded": 0,
+        "ece": figure(0.3, 0.4 if compared else None),
+        "overconfidence": figure(-0.25, 0.1 if compared else None),
+        "ece_if_calibrated": {"mean": 0.06, "q95": 0.11},
+        "bins": [{"n": 30, "probability": 0.4, "right": 0.2, "ci95": [0.1, 0.3]}] * 2,
+        "base_bins": [{"n": 60, "probability": 0.9, "right": 0.0, "ci95": [0.0, 0.1]}],
+    }
+    if not compared:
+        calibrated["base_bins"] = None
+    contaminated = {
+        "n": 1200,
+        "judged": 900,
+        "contaminated": 9,
+        "share": 0.01,
+        "answers": [{"id": "a", "share": 0.75, "training": 0.75}],
+        "checked": ["training"],
+        "unknown": ["pretraining"],
+        "without": {"n": 1191, "metrics": make_metrics(compared) | {"chrf": figure(17.5)}},
+    }
+    shown = {"id": "a", "type": None, "question": text, "gold": text, "prediction": text}
+    shown |= {"base_prediction": text if compared else None, "stopped": False, "chrf": 12.3}
+    cited = {"text": "민법 제750조", "kind": "statute", "law": "민법", "article": "제750조"}
+    cited |= {"case": None, "status": "absent", "start": 0, "end": min(8, len(text))}
+    shown["citations"] = {"prediction": [cited], "gold": [cited | {"status": "verified"}]}
+    laws = ("민법", "정보통신망 이용촉진 및 정보보호 등에 관한 법률 시행령", "(other)", "(none)")
+    evaluation = make_evaluation(compared, text)
+    return replace(
+        evaluation,
+        samples=[shown],
+        worst=[shown],
+        by_law={law: {"n": 50, "metrics": make_metrics(compared)} for law in laws},
+        calibration=calibrated,
+        contamination=contaminated,
+        run=evaluation.run
+        | {"citation_index_as_of": "2026-05-26", "data": "테스트 자료.jsonl", "model": "모델"},
     )
 
 
@@ -113,11 +158,15 @@ def test_the_page_is_self_contained_and_escaped(tmp_path, lang):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     tags = Tags(page)
     assert not {"script", "img", "link", "iframe", "object"} & set(tags.seen)
-    assert not {"src", "href", "onerror", "srcset"} & {name for name, _ in tags.attributes}
+    assert not {"src", "onerror", "srcset"} & {name for name, _ in tags.attributes}
+    # Links lead to places in the page, and to such as there are.
+    links = {value for name, value in tags.attributes if name == "href"}
+    assert links <= {f"#{value}" for name, value in tags.attributes if name == "id"}
     assert not re.search(r"https?://|url\(|@import", page)
     assert "&lt;script&gt;" in page
     assert "{{ 1 + 1 }}" in page
-    assert tags.seen.count("svg") == 4
+    # Both models and their differences by group (a length has none), those by type, the curve.
+    assert tags.seen.count("svg") == 5 + 2 + 1
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -146,6 +195,39 @@ def test_the_summary_fits_one_screen(lang, compared):
     assert [number for number, line in enumerate(lines) if line.endswith("...")] == [0]
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("extra", [0, 13, 50])
+def test_the_summary_fits_one_screen_however_many_metrics(monkeypatch, lang, extra):
+    names = [f"further_metric_{number}" for number in range(extra)]
+    for name in names:
+        monkeypatch.setitem(METRICS, name, METRICS["rougeL"])
+    evaluation = make_full_evaluation()
+    metrics = {**evaluation.metrics, **{name: figure(0.2, 0.1) for name in names}}
+    text = format_summary(replace(evaluation, metrics=metrics), lang)
+    lines, words = text.splitlines(), LANGUAGES[lang]
+    assert len(lines) <= 40
+    assert max(cell_len(line) for line in lines) <= 100
+    shown = sum(line.startswith("further_metric_") for line in lines)
+    if extra < 50:
+        assert shown == extra
+    else:
+        # What there is no room for is counted.
+        assert words["metrics_elsewhere"].format(count=extra - shown) in text
+    types = words["types"]["law_explanation"]
+    assert types in text or words["types_elsewhere"] in text
+    assert lines[-1] == words["files"]
+
+
+def test_metrics_stand_under_headings_and_none_is_lost(monkeypatch):
+    monkeypatch.setitem(METRICS, "further", METRICS["rougeL"])
+    names = [*METRICS][::-1]
+    found = grouped(names)
+    assert sorted(name for members in found.values() for name in members) == sorted(names)
+    assert found["other"] == ["further"]
+    assert set(found) <= set(LANGUAGES["ko"]["groups"])
+    assert "other" not in grouped(name for name in METRICS if name != "further")
+
+
 def test_the_table_is_aligned_by_terminal_cells():
     rows = format_table(make_evaluation(), "ko").splitlines()[2:9]
     assert len({cell_len(row) for row in rows}) == 1
@@ -160,6 +242,79 @@ def test_the_page_shows_base_beside_tuned_with_n_and_interval(tmp_path):
         assert shown in page
     assert "(빈 답)" in page
     assert "0.350" in page
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("compared", [True, False])
+def test_every_part_is_on_the_page_and_in_the_summary(tmp_path, lang, compared):
+    write_reports(make_full_evaluation(compared), tmp_path, lang, CURVE)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tags = Tags(page)
+    words = LANGUAGES[lang]
+    ids = {value for name, value in tags.attributes if name == "id"}
+    assert ids == {
+        "figures",
+        "by-type",
+        "by-law",
+        "calibration",
+        "contamination",
+        "samples",
+        "worst",
+        "definitions",
+        "run",
+    }
+    for shown in (
+        words["other_laws"],
+        words["no_law"],
+        words["ece_above"],
+        words["statuses"]["absent"],
+        words["not_stopped"],
+        words["false_citations"].format(count=1),
+        "0.110",
+        "75.0 %",
+        "17.50",
+        "2026-05-26",
+        "&#39;테스트 자료.jsonl&#39;",
+    ):
+        assert shown in page
+    told = words["contamination"]["partly"].format(
+        texts=words["contamination"]["texts"]["pretraining"]
+    )
+    assert told in unescape(page)
+    summary = (tmp_path / "evaluation_summary.txt").read_text(encoding="utf-8")
+    assert told in " ".join(summary.split())
+    report = json.loads((tmp_path / "evaluation_report.json").read_text(encoding="utf-8"))
+    assert set(report) >= {"by_law", "calibration", "worst", "contamination"}
+
+
+def test_what_nobody_recorded_is_called_unknown(tmp_path):
+    nobody = {"checked": [], "unknown": ["training", "pretraining"]}
+    write_reports(replace(make_evaluation(), contamination=nobody), tmp_path, "en")
+    for name in ("report.html", "evaluation_summary.txt"):
+        assert "Contamination: unknown." in (tmp_path / name).read_text(encoding="utf-8")
+    write_reports(make_evaluation(), tmp_path, "en")
+    assert "Contamination" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["", "가" * 100_000, HOSTILE, "\u2028\x00\ud7ff" * 20])
+def test_whatever_an_answer_holds_the_page_is_whole(tmp_path, text):
+    write_reports(make_full_evaluation(text=text), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    Tags(page)
+    assert "<script" not in page and "<img" not in page
+    assert len(page) < 250_000
+
+
+def test_a_report_of_one_untyped_record_is_whole(tmp_path):
+    alone = {name: one | {"n": 1, "ci95": None} for name, one in make_metrics(False).items()}
+    evaluation = replace(
+        make_evaluation(False), n=1, metrics=alone, by_question_type={}, samples=[], signature="x"
+    )
+    for lang, words in LANGUAGES.items():
+        write_reports(evaluation, tmp_path / lang, lang)
+        page = (tmp_path / lang / "report.html").read_text(encoding="utf-8")
+        Tags(page)
+        assert words["by_type_heading"] not in page and words["samples_heading"] not in page
 
 
 def test_languages_have_the_same_texts():

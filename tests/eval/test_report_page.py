@@ -109,5 +109,5 @@ def test_verdict_figures_and_answers_are_seen(tmp_path, browse, width):
         assert text in seen["text"]
     # Wide tables scroll by themselves; the page as a whole never does.
     assert seen["overflow"] <= 0
-    assert len(seen["charts"]) == 4
+    assert len(seen["charts"]) == 8
     assert all(0 < chart <= width for chart in seen["charts"])

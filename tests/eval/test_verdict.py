@@ -101,4 +101,5 @@ def test_numbers():
     assert number("accuracy", None) == "-"
     assert interval("accuracy", None) == ""
     assert difference("accuracy", entry((-0.2, 0.1))) == "-0.050 [-0.200, +0.100]"
-    assert difference("accuracy", entry(None)) == "+0.000"
+    # No difference at all has no sign.
+    assert difference("accuracy", entry(None)) == "0.000"
