@@ -204,7 +204,7 @@ class EvaluateConfig(ScoreConfig):
 
     generate: Count | None = None
     max_new_tokens: Count = 256
-    batch_size: Count = 16
+    batch_size: Count = 64
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class QuickstartConfig:
         )
     )
     evaluate: EvaluateConfig = field(
-        default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128, batch_size=25)
+        default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128)
     )
     train_examples: Count = 600
     validation_examples: Count = 100

@@ -14,7 +14,7 @@ from lawtune.eval.choice import ChoiceSet
 from lawtune.eval.sample import type_of
 from lawtune.records import QAPair
 
-LIKELIHOOD_CHUNK = 64
+LIKELIHOOD_CHUNK = 128
 """Likelihoods asked for at a time, so that progress is seen."""
 
 Progress = Callable[[str, int, int], None]
@@ -116,9 +116,12 @@ def ask_likelihoods(
     model: Model, requests: Sequence[Request], progress: Callable[[int], None]
 ) -> dict[Request, float]:
     """The log-likelihood of each of the distinct `requests`; `progress` hears how many are done."""
-    # Longest first: chunks of like length waste least on padding, and a shortage of memory shows
-    # at once.
-    ordered = sorted(requests, key=lambda request: -len(request[0]) - len(request[1]))
+    longest: dict[str, int] = {}
+    for prompt, answer in requests:
+        longest[prompt] = max(longest.get(prompt, 0), len(prompt) + len(answer))
+    # All answers to a prompt together: the model reads it once for them. Longest first: chunks of
+    # like length waste least on padding, and a shortage of memory shows at once.
+    ordered = sorted(requests, key=lambda r: (-longest[r[0]], r[0], -len(r[1])))
     found: dict[Request, float] = {}
     for start in range(0, len(ordered), LIKELIHOOD_CHUNK):
         chunk = ordered[start : start + LIKELIHOOD_CHUNK]

@@ -10,9 +10,13 @@ import torch
 
 from lawtune.config import AnswerConfig
 from lawtune.data.privacy import mask
+from lawtune.model.cache import new_cache, pad_left, with_cache
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
 """Logits [rows, vocabulary] in float32 → the chosen token of each row."""
+
+CACHED_TOKENS = 16_384
+"""Tokens whose keys and values a batch may come to hold: 1.2 GB for KoGPT-2 in float32."""
 
 _BOUNDARY = re.compile(r"[^0-9A-Za-z@._%+\-–()\s]|[A-Za-z]\s")
 """After this, no earlier character can be part of a number or address that is still growing."""
@@ -43,22 +47,18 @@ def continue_prompts(
     depend on its neighbours.
     """
     whole = model.get_base_model() if hasattr(model, "peft_config") else model
-    takes = inspect.signature(whole.forward).parameters
     device = whole.get_input_embeddings().weight.device
-    ids, attention = (tensor.to(device) for tensor in _pad_left(prompts))
+    ids, attention = (tensor.to(device) for tensor in pad_left(prompts))
+    cache = new_cache(whole, room=ids.shape[1] + max(budgets))
+    last_only = {}
+    if "logits_to_keep" in inspect.signature(whole.forward).parameters:
+        last_only["logits_to_keep"] = 1
     rows = list(range(len(prompts)))
-    positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
-    inputs: dict[str, Any] = {"past_key_values": None, "use_cache": True}
-    if "logits_to_keep" in takes:
-        inputs["logits_to_keep"] = 1
     step = 0
-    while rows:
-        inputs |= {"input_ids": ids, "attention_mask": attention}
-        if "position_ids" in takes:
-            inputs["position_ids"] = positions
+    while True:
         # Not around the whole generator: inference mode must not leak out at a yield.
         with torch.inference_mode():
-            output = whole(**inputs)
+            output = whole(**with_cache(whole.forward, ids, attention, cache), **last_only)
             tokens = pick(output.logits[:, -1].float())
         step += 1
         made = tokens.tolist()
@@ -68,16 +68,24 @@ def continue_prompts(
             for place, (row, token) in enumerate(zip(rows, made, strict=True))
             if token not in stop_ids and step < budgets[row]
         ]
-        cache = output.past_key_values
+        if not running:
+            return
         if len(running) < len(rows):
-            rows = [rows[place] for place in running]
-            keep = torch.tensor(running, device=device, dtype=torch.long)
+            places = _close_up(running)
+            rows = [rows[place] for place in places]
+            keep = torch.tensor(places, device=device)
             tokens, attention = tokens[keep], attention[keep]
-            if rows:
+            with torch.inference_mode():
                 cache.batch_select_indices(keep)
         attention = torch.cat([attention, attention.new_ones(len(rows), 1)], dim=1)
-        positions = attention.sum(dim=1, keepdim=True) - 1
-        ids, inputs["past_key_values"] = tokens[:, None], cache
+        ids = tokens[:, None]
+
+
+def _close_up(places: list[int]) -> list[int]:
+    """The same ascending places in an order in which few move: the last ones take those of the
+    missing."""
+    kept, rest = set(places), list(places)
+    return [place if place in kept else rest.pop() for place in range(len(places))]
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
@@ -121,14 +129,3 @@ def shown_text(tokens: Iterable[int], decode: Callable[[list[int]], str]) -> Ite
     rest = mask(decode(ids))[0][len(shown) :]
     if rest:
         yield rest
-
-
-def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, attention mask), both [rows, longest]."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        attention[row, width - len(prompt) :] = 1
-    return ids, attention

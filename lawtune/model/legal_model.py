@@ -14,7 +14,14 @@ from lawtune.data.privacy import mask
 from lawtune.errors import UserError
 from lawtune.files import read_json
 from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
-from lawtune.model.decode import Generation, continue_prompts, greedy, sampler, shown_text
+from lawtune.model.decode import (
+    CACHED_TOKENS,
+    Generation,
+    continue_prompts,
+    greedy,
+    sampler,
+    shown_text,
+)
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
 from lawtune.model.load import load_base, load_tokenizer, max_positions
 from lawtune.model.manager import ModelManager
@@ -117,14 +124,17 @@ class LegalModel:
     ) -> list[Generation]:
         """Continue prompts (as given, no template added) greedily, in order, unmasked.
 
-        A prompt that leaves too little room within the model's context loses its head.
+        A prompt that leaves too little room within the model's context loses its head. A batch has
+        at most `batch_size` prompts, and fewer where they and their answers may grow long.
         """
         encoded = [self._fit(encode_text(self.tokenizer, p), max_new_tokens) for p in prompts]
         # Prompts of like length together: padding is work for nothing.
         order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
         found: dict[int, Generation] = {}
-        for start in range(0, len(order), batch_size):
-            places = order[start : start + batch_size]
+        while len(found) < len(order):
+            longest = len(encoded[order[len(found)]]) + max_new_tokens
+            rows = max(1, min(batch_size, CACHED_TOKENS // longest))
+            places = order[len(found) : len(found) + rows]
             made = self._continue([encoded[place] for place in places], max_new_tokens)
             found |= zip(places, made, strict=True)
         return [found[place] for place in range(len(prompts))]

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from lawtune.config import AnswerConfig
 from lawtune.data.encode import encode_text
 from lawtune.errors import UserError
-from lawtune.model import decode, likelihood
+from lawtune.model import decode, legal_model, likelihood
 from lawtune.model.legal_model import LegalModel
 from lawtune.model.load import load_base
 
@@ -60,6 +60,27 @@ class TestLikelihood:
         single = [model.log_likelihood(*pair) for pair in pairs]
         assert batched == pytest.approx(single, rel=1e-5)
         assert batched[1] == 0.0
+
+    @pytest.mark.parametrize("batch_tokens", [1, 60, 10_000])
+    def test_a_prompt_is_read_once_for_all_its_answers(self, model: LegalModel, batch_tokens: int):
+        prompts = [*PROMPTS, PROMPTS[2] + "위법행위로"]
+        pairs = [(p, a) for p in prompts for a in ("가", "위법한 행위", tiny.SENTENCES[3])]
+        read: list[int] = []
+        trunk = model.model.get_base_model().base_model
+        hook = trunk.register_forward_pre_hook(
+            lambda _, args, given: read.append(given["input_ids"].numel()), with_kwargs=True
+        )
+        try:
+            found = model.log_likelihoods(*zip(*pairs, strict=True), batch_tokens)
+        finally:
+            hook.remove()
+        expected = [reference(model, *pair) for pair in pairs]
+        assert found == pytest.approx(expected, rel=1e-6)
+        if batch_tokens == 1:  # One row at a time is never padded: every token is read once.
+            lengths = {text: len(encode_text(model.tokenizer, text)) for p in pairs for text in p}
+            # "a" is one token, after which an answer begins: nothing precedes it to be shared.
+            once = sum(lengths[prompt] - 1 for prompt in prompts)
+            assert lengths["a"] == 1 and sum(read) == once + sum(lengths[a] for _, a in pairs)
 
     def test_the_adapter_is_in_it_and_can_be_taken_out(self, model: LegalModel):
         base = LegalModel.load(model.model.peft_config["default"].base_model_name_or_path)
@@ -161,6 +182,47 @@ class TestGeneration:
 
     def test_a_batch_is_its_rows_one_by_one(self, model: LegalModel):
         assert model.generate(PROMPTS, 24, 4) == model.generate(PROMPTS, 24, 1)
+
+    def test_a_batch_shrinks_where_answers_may_grow_long(
+        self, model: LegalModel, monkeypatch: pytest.MonkeyPatch
+    ):
+        free = model.generate(PROMPTS, 24, 4)
+        monkeypatch.setattr(legal_model, "CACHED_TOKENS", 100)
+        rows = []
+        alone = LegalModel._continue
+
+        def watch(self: LegalModel, prompts: list[list[int]], new: int) -> list[decode.Generation]:
+            rows.append((len(prompts), max(map(len, prompts))))
+            return alone(self, prompts, new)
+
+        monkeypatch.setattr(LegalModel, "_continue", watch)
+        assert model.generate(PROMPTS, 24, 4) == free
+        assert len(rows) > 1 and sum(count for count, _ in rows) == len(PROMPTS)
+        assert all(count == 1 or count * (longest + 24) <= 100 for count, longest in rows)
+
+    def test_rows_that_leave_at_different_times_disturb_no_other(self, model: LegalModel):
+        prompts = [encode_text(model.tokenizer, text) for text in PROMPTS * 3]
+        budgets = [7, 3, 12, 1, 9, 2, 5, 12, 4, 11, 6, 8]
+        made: list[list[int]] = [[] for _ in prompts]
+        sizes = []
+        for step in decode.continue_prompts(
+            model.model, prompts, budgets, frozenset(), decode.greedy
+        ):
+            sizes.append(len(step))
+            for row, token in step:
+                made[row].append(token)
+        assert sizes == [sum(budget > step for budget in budgets) for step in range(12)]
+        for prompt, budget, ours in zip(prompts, budgets, made, strict=True):
+            ids = torch.tensor([prompt])
+            theirs = model.model.get_base_model().generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=budget,
+                eos_token_id=None,
+                pad_token_id=model.tokenizer.pad_token_id,
+            )
+            assert ours == theirs[0, len(prompt) :].tolist()
 
     def test_rows_stop_at_eos_and_leave_the_batch(
         self, model: LegalModel, monkeypatch: pytest.MonkeyPatch
