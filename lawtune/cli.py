@@ -19,6 +19,7 @@ from lawtune.config import (
     FinetuneConfig,
     PretrainConfig,
     QuickstartConfig,
+    ScoreConfig,
     valid_keys,
 )
 from lawtune.errors import StoppedError, UserError
@@ -153,19 +154,26 @@ def _add_evaluation(actions: Any) -> None:
     asked.add_argument("--mcq", type=Path, metavar="FILE", help="multiple-choice questions")
     verb.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation")
     verb.add_argument("--limit", type=_positive, metavar="N", help="a sample of N records, by type")
+    _add_source(verb)
+    _add_language(verb)
+
+    verb = _verb(actions, "score", verbs.run_score, "answers made elsewhere", ScoreConfig)
+    verb.add_argument("--data", type=Path, required=True, metavar="FILE")
+    verb.add_argument(
+        "--predictions",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help='JSON Lines of the records\' ids and the answers: {"id", "prediction"}',
+    )
+    verb.add_argument("--out", type=Path, metavar="DIR", help="default: score, beside the answers")
+    _add_source(verb)
     _add_language(verb)
 
     verb = _verb(actions, "cite", verbs.run_cite, "find and check every citation of a text")
     verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="default: standard input")
     verb.add_argument("--format", choices=["text", "json"], default="text")
-    verb.add_argument(
-        "--source",
-        type=Path,
-        action="extend",
-        nargs="+",
-        metavar="PATH",
-        help="statutes and decisions to check against; default: those that ship with lawtune",
-    )
+    _add_source(verb)
     _add_language(verb)
 
 
@@ -242,6 +250,17 @@ def _schema_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> type | 
 
 def _add_language(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--lang", choices=["ko", "en"], default="ko", help="of the report")
+
+
+def _add_source(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--source",
+        type=Path,
+        action="extend",
+        nargs="+",
+        metavar="PATH",
+        help="statutes and decisions to check citations against; default: those of lawtune",
+    )
 
 
 def _positive(text: str) -> int:

@@ -12,7 +12,8 @@ from lawtune.data.build import build, write_built
 from lawtune.errors import UserError
 from lawtune.eval.ask import Progress as EvaluationProgress
 from lawtune.eval.contamination import known_text
-from lawtune.eval.evaluate import Evaluation, evaluate
+from lawtune.eval.evaluate import evaluate
+from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.report import write_reports
 from lawtune.files import read_json, read_jsonl, sha256
 from lawtune.model.legal_model import LegalModel

@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from lawtune.config import (
     FinetuneConfig,
     PretrainConfig,
     QuickstartConfig,
+    ScoreConfig,
     load_config,
 )
+from lawtune.errors import UserError
 
 Arguments = argparse.Namespace
 Overrides = dict[str, str]
@@ -138,7 +141,7 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.model.manager import ModelManager
     from lawtune.quickstart import describe, training_rows
 
-    config = load_config(EvaluateConfig, None, overrides)
+    config = _with_sources(load_config(EvaluateConfig, None, overrides), arguments)
     score = _scorer(arguments, config)
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
@@ -170,6 +173,42 @@ def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any]
     return lambda model, progress: evaluate(
         model, pairs, config, progress, pool, known_text(model.folders)
     )
+
+
+def _with_sources(config: Any, arguments: Arguments) -> Any:
+    """A `ScoreConfig` or `EvaluateConfig` with what `--source` names."""
+    named = arguments.source
+    return replace(config, sources=tuple(map(str, named))) if named else config
+
+
+def run_score(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune score`: write the reports, say what was amiss, print the table."""
+    from lawtune.eval.report import PREDICTIONS_FILE, format_table, write_reports
+    from lawtune.eval.score import LONGEST_ANSWER, read_predictions, score
+    from lawtune.files import require_creatable, sha256
+    from lawtune.records import read_qa
+
+    config = _with_sources(load_config(ScoreConfig, None, overrides), arguments)
+    answers = arguments.predictions
+    pairs = read_qa(arguments.data)
+    predictions = read_predictions(answers, pairs)
+    out = require_creatable(arguments.out or answers.parent / "score")
+    if (out / PREDICTIONS_FILE).resolve() == answers.resolve():
+        raise UserError(f"{answers} would be written over; choose another --out")
+    evaluation = score(pairs, predictions, config)
+    about = {"model": str(answers), "predictions_sha256": sha256(answers)}
+    about |= {"data": str(arguments.data), "data_sha256": sha256(arguments.data)}
+    write_reports(evaluation, out, arguments.lang, run=about)
+    for names, text in (
+        (evaluation.run["missing"], "records without a prediction, scored as empty"),
+        (predictions.unknown, "predictions for ids that the data lacks, left out"),
+        (predictions.cut, f"answers cut at {LONGEST_ANSWER:,} characters"),
+    ):
+        if names:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            _say(f"{len(names)} {text}: {shown}")
+    print(format_table(evaluation, arguments.lang))
+    print(out / "report.html")
 
 
 def run_models_list(arguments: Arguments, overrides: Overrides) -> None:

@@ -93,7 +93,7 @@ def heavy(module: str, trail: tuple[str, ...] = ()) -> set[str]:
 
 
 NO_TORCH = ["lawtune.eval.metrics", "lawtune.eval.stats", "lawtune.eval.citations"]
-NO_TORCH += ["lawtune.eval.contamination"]
+NO_TORCH += ["lawtune.eval.contamination", "lawtune.eval.score"]
 
 
 @pytest.mark.parametrize("module", [name for name in NO_TORCH if name in MODULES])

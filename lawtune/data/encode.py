@@ -74,6 +74,18 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
 
+def unknown_bytes(tokenizer: Any, text: str) -> int:
+    """UTF-8 bytes of `text` under the tokenizer's `<unk>`: what it cannot tell apart. 0 for a
+    tokenizer that falls back to bytes."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return sum(
+        len(text[start:end].encode())
+        for token, (start, end) in spans
+        if token == tokenizer.unk_token_id
+    )
+
+
 def _fit(
     prompt: Sequence[int], answer: Sequence[int], max_length: int, name: str, report: EncodeReport
 ) -> tuple[Sequence[int], Sequence[int]]:

@@ -35,10 +35,19 @@ class _Read:
     def content(self, text: str) -> frozenset[str]:
         return legal.content(self.analyses[text])
 
-    def cited(self, *texts: str) -> frozenset[str]:
+    def cited(self, *texts: str, kind: str = "") -> frozenset[str]:
         """Articles and decisions; one key for a statute's name with spaces and without."""
         citations = (citation for text in texts for citation in self.checked[text].citations)
-        return frozenset(law_key(citation.key) for citation in citations if citation.key)
+        return frozenset(
+            law_key(one.key) for one in citations if one.key and kind in ("", one.kind)
+        )
+
+    def citation_f1(self, pair: QAPair, said: str, kind: str) -> float | None:
+        """Of the `kind` of citation (statute or case; "" both) against the record's. What the gold
+        answer cites beyond those is neither right nor wrong."""
+        wanted = self.cited(*pair.citations, kind=kind)
+        free = self.cited(_asked(pair)) | (self.cited(pair.answer) - wanted)
+        return legal.set_f1(self.cited(said, kind=kind), wanted, free)
 
     def items(self, text: str) -> frozenset[str]:
         """Provisions, decisions and legal terms."""
@@ -72,9 +81,7 @@ AGAINST_GOLD: Mapping[str, Score] = {
     "legal_relevance": lambda read, pair, said: legal.set_f1(
         read.items(said), read.items(pair.answer), read.items(_asked(pair))
     ),
-    "citation_f1": lambda read, pair, said: legal.set_f1(
-        read.cited(said), read.cited(*pair.citations), read.cited(_asked(pair))
-    ),
+    "citation_f1": lambda read, pair, said: read.citation_f1(pair, said, ""),
 }
 """Means over the records whose gold set is not empty."""
 
@@ -137,6 +144,9 @@ def observe_answers(
         some = [any(whole for _, whole in row) for row in zip(*counts, strict=True)]
         kept = [[c if keep else None for c, keep in zip(row, some, strict=True)] for row in counts]
         found[name] = _where_defined(asked, kept, shares)
+        counts_of_gold = shares([part(read, text) for text in gold])
+        found[name] = _beside(found[name], asked, {"gold": counts_of_gold})
+    found["citation_f1"] = _beside(found["citation_f1"], asked, _by_kind(read, records, answers[0]))
     if not morphemes.has_analyser():
         undefined = _where_defined(asked, [[None] * len(asked)] * len(answers), per_record)
         found |= dict.fromkeys(NEEDS_ANALYSER, undefined)
@@ -171,6 +181,29 @@ def _asked(pair: QAPair) -> str:
 def _observe_stops(asked: Sequence[int], answers: Sequence[Answers]) -> Observed:
     stops = [said.stopped if said.stopped else [None] * len(asked) for said in answers]
     return _where_defined(asked, stops, per_record)
+
+
+def _by_kind(read: _Read, records: Sequence[QAPair], tuned: Answers) -> dict[str, Statistics]:
+    """F1 of articles and of decisions alone, and what the gold answers would score."""
+
+    def means(texts: Sequence[str], kind: str) -> Statistics:
+        figures = [
+            read.citation_f1(pair, text, kind) for pair, text in zip(records, texts, strict=True)
+        ]
+        return shares([(0, 0) if one is None else (one, 1) for one in figures])
+
+    return {
+        "articles": means(tuned.texts, "statute"),
+        "decisions": means(tuned.texts, "case"),
+        "gold": means([pair.answer for pair in records], ""),
+    }
+
+
+def _beside(observed: Observed, asked: Sequence[int], extra: Mapping[str, Statistics]) -> Observed:
+    """With further statistics of all that was asked, of which the observed records are kept."""
+    kept = frozenset(observed.index)
+    rows = [row for row, place in enumerate(asked) if place in kept]
+    return replace(observed, extra={name: values[rows] for name, values in extra.items()})
 
 
 def _where_defined(

@@ -58,6 +58,9 @@ class Model(Protocol):
     ) -> Sequence[Generation]:
         """One answer a prompt, in order."""
 
+    def unknown_bytes(self, texts: Sequence[str]) -> list[int]:
+        """How many UTF-8 bytes of each text stand under the tokenizer's `<unk>`."""
+
     def base_only(self) -> AbstractContextManager[Any]:
         """While it lasts, the adapter is off."""
 

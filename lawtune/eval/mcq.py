@@ -11,7 +11,8 @@ from lawtune.config import EvaluateConfig
 from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Progress, Request, ask_likelihoods
 from lawtune.eval.choice import overlap_wins, pick
-from lawtune.eval.evaluate import SAMPLES, Evaluation, describe_run, sign
+from lawtune.eval.evaluate import observe_unknown
+from lawtune.eval.evaluation import SAMPLES, Evaluation, describe_setting, sign
 from lawtune.eval.sample import spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics, bits_statistics, per_record
@@ -95,7 +96,8 @@ def evaluate_choices(
         with model.base_only():
             base = ask("base ")
     pairs = [one.item.pair() for one in asked]
-    observed = _observe(asked, tuned, base)
+    golds = [pair.answer for pair in pairs]
+    observed = _observe(asked, tuned, base, observe_unknown(model, golds))
     tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
     rows = [_row(one, tuned, base) for one in asked]
     return Evaluation(
@@ -108,8 +110,10 @@ def evaluate_choices(
             if kind is not None
         },
         samples=[_sample(pairs[place], rows[place]) for place in spread(pairs, SAMPLES)],
-        run=describe_run(model, pairs, config)
+        run=describe_setting(pairs, config)
         | {
+            "model": model.name,
+            "compared_with_base": model.has_adapter,
             "questions_cut": [one.item.id for one in asked if one.cut],
             "seconds": round(time.monotonic() - started, 1),
         },
@@ -162,7 +166,7 @@ def _fitting(question: str, overflow: Callable[[str], int]) -> str:
 
 
 def _observe(
-    asked: Sequence[_Asked], tuned: Likelihood, base: Likelihood | None
+    asked: Sequence[_Asked], tuned: Likelihood, base: Likelihood | None, unknown: Statistics
 ) -> dict[str, Observed]:
     everyone = list(range(len(asked)))
     chance = {"chance": per_record([1 / len(one.item.choices) for one in asked])}
@@ -181,7 +185,7 @@ def _observe(
             [float(_picked(one, nats, name) == one.item.answer) for one in asked]
         )
 
-    found = {"bits_per_byte": Observed(everyone, *both(bits))}
+    found = {"bits_per_byte": Observed(everyone, *both(bits), {"unknown_bytes": unknown})}
     for name in READINGS:
         extra = chance | overlap if name == "accuracy" else chance
         found[name] = Observed(everyone, *both(right(name)), extra)

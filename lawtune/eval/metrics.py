@@ -226,7 +226,7 @@ METRICS = {
             1,
             "mean over records of the F1 of the articles and decisions that the answer cites"
             " against the record's citations; those in the question or its context are taken from"
-            " both",
+            " both, and what the gold answer cites beyond the record's counts neither way",
             "lawtune",
             _fixed("level:mean of records|f1|of:articles, case numbers|question:left out"),
         ),

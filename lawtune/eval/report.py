@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lawtune.eval.evaluate import Evaluation
+from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.page import render_page
 from lawtune.eval.summary import format_summary, format_table
 from lawtune.eval.texts import texts

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from lawtune.eval.evaluate import Evaluation
+from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.groups import grouped
 from lawtune.eval.texts import texts
 from lawtune.eval.verdict import headline, interval, judge, number, statements

@@ -5,7 +5,7 @@ from the same per-record vectors.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ def per_record(values: Sequence[float]) -> Statistics:
     return np.hstack([column, np.ones_like(column)])
 
 
-def shares(counts: Sequence[tuple[float, float]]) -> Statistics:
+def shares(counts: Iterable[tuple[float, float]]) -> Statistics:
     """Statistics of a share over all records, (part, whole) each; [records, 2]."""
-    return np.asarray(counts, dtype=np.float64).reshape(-1, 2)
+    return np.asarray(list(counts), dtype=np.float64).reshape(-1, 2)
 
 
 def bits_statistics(nats: Sequence[float], texts: Sequence[str]) -> Statistics:

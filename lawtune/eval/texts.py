@@ -75,7 +75,8 @@ KOREAN = {
         " 판결의 선고일이나 법원)의 몫.",
         "citation_unchecked": "생성한 답의 인용 가운데 색인이 다루지 않아 확인하지 못한 것의 몫.",
         "citation_f1": "답이 인용한 조문·판결이 자료에 적힌 인용(citations)과 얼마나 일치하는지"
-        "(F1)의 문항 평균. 질문과 참고 자료에 이미 있는 것은 양쪽에서 뺍니다.",
+        "(F1)의 문항 평균. 질문과 참고 자료에 이미 있는 것은 양쪽에서 빼고, 정답이 그 밖에 더"
+        " 인용한 것은 맞지도 틀리지도 않은 것으로 봅니다.",
         "response_length": "생성한 답의 평균 글자 수 (NFC). 길수록 좋거나 나쁜 것은 아닙니다.",
         "repetition": "생성한 답의 이어진 네 어절 가운데 같은 답에서 앞서 나온 것의 몫.",
         "stopped": "허용한 길이 안에서 모델이 스스로 끝낸 답의 몫.",
@@ -114,6 +115,8 @@ KOREAN = {
         "same": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})과 구별되지 않습니다.",
     },
     "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
+    "unknown_bytes": "정답의 {share}를 토크나이저가 모릅니다(<unk>): 비트/바이트를 토크나이저가"
+    " 다른 모델과 비교할 수 없습니다.",
     "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
     "rechosen": "저장된 오답이 없어 새로 고른 문항: {count}개.",
     "questions_cut": "모델의 문맥보다 길어 앞부분을 자르고 푼 문항: {count}개.",
@@ -221,6 +224,8 @@ ENGLISH = {
         " ({other}).",
     },
     "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
+    "unknown_bytes": "{share} of the gold answers' bytes are unknown to the tokenizer (<unk>): bits"
+    " per byte do not compare with a model of another tokenizer.",
     "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",
     "rechosen": "Questions whose stored distractors were missing and chosen anew: {count}.",
     "questions_cut": "Questions longer than the model's context, put without their head: {count}.",

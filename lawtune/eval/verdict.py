@@ -12,6 +12,10 @@ Judgement = Literal["better", "worse", "none", "unknown", "neutral", "warning"]
 DIGITS = {"chrf": 2, "bleu": 2, "bleu_morpheme": 2, "response_length": 1}
 """Decimals shown of a metric; 3 of the others."""
 
+MOST_UNKNOWN = 0.001
+"""The largest share of bytes under `<unk>` with which bits per byte still compare across
+tokenizers."""
+
 FEW_GROUPS = 20
 """Below this many groups, percentile intervals are noticeably too narrow."""
 
@@ -87,6 +91,9 @@ def statements(
     reservations = []
     if run.get("groups", FEW_GROUPS) < FEW_GROUPS:
         reservations.append(words["few_groups"].format(groups=run["groups"]))
+    unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
+    if unknown and unknown > MOST_UNKNOWN:
+        reservations.append(words["unknown_bytes"].format(share=f"{unknown:.2%}"))
     if run.get("accuracy_excluded"):
         reservations.append(words["excluded"].format(count=len(run["accuracy_excluded"])))
     if run.get("distractors_rechosen"):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lawtune.config import AnswerConfig
-from lawtune.data.encode import encode_text
+from lawtune.data.encode import encode_text, unknown_bytes
 from lawtune.data.privacy import mask
 from lawtune.errors import UserError
 from lawtune.files import read_json
@@ -162,6 +162,10 @@ class LegalModel:
         longest = max(len(encode_text(self.tokenizer, answer)) for answer in answers)
         length = len(encode_text(self.tokenizer, prompt)) + longest
         return max(0, length - max_positions(self.model))
+
+    def unknown_bytes(self, texts: Sequence[str]) -> list[int]:
+        """How many UTF-8 bytes of each text stand under the tokenizer's `<unk>`."""
+        return [unknown_bytes(self.tokenizer, text) for text in texts]
 
     def base_only(self) -> AbstractContextManager[Any]:
         """A context in which the adapter is off: the base model's own behaviour."""

@@ -2,8 +2,10 @@
 
 import pytest
 import tiny
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from lawtune.data.encode import MIN_PROMPT_TOKENS, encode_pairs, encode_text
+from lawtune.data.encode import MIN_PROMPT_TOKENS, encode_pairs, encode_text, unknown_bytes
 from lawtune.prompt import make_template
 from lawtune.records import QAPair
 
@@ -84,3 +86,14 @@ def test_an_answer_without_a_token_is_dropped_and_named(tokenizer, template):
 def test_no_special_token_is_added(tokenizer):
     assert tokenizer.decode(encode_text(tokenizer, "민법")) == "민법"
     assert len(encode_text(tokenizer, "민법")) == len("민법".encode())
+
+
+def test_bytes_under_unk_by_hand(tokenizer):
+    known = {"<unk>": 0, "손": 1, "해": 2, "a": 3}
+    words = Tokenizer(models.BPE(vocab=known, merges=[], unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    lossy = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    # 뷁 and 쀍 are three bytes each, é two; the space is under no token at all.
+    assert unknown_bytes(lossy, "손해뷁 a쀍é") == 3 + 3 + 2
+    assert unknown_bytes(lossy, "손해 a") == 0
+    assert unknown_bytes(tokenizer, "손해뷁 a쀍é") == 0  # bytes are tokens there

@@ -44,6 +44,9 @@ class FakeModel:
         assert len(prompts) <= batch_size
         return [Said(self.answer(prompt)) for prompt in prompts]
 
+    def unknown_bytes(self, texts):
+        return [3 * text.count("뷁") for text in texts]
+
     @contextmanager
     def base_only(self):
         tuned = self.likelihood, self.answer

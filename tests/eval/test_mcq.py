@@ -42,6 +42,9 @@ class FakeModel:
     def overflow(self, prompt, answers):
         return max(0, len(prompt) + max(map(len, answers)) - self.context)
 
+    def unknown_bytes(self, texts):
+        return [3 * text.count("뷁") for text in texts]
+
     @contextmanager
     def base_only(self):
         tuned, self.likelihood = self.likelihood, self.base

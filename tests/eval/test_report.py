@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
-from lawtune.eval.evaluate import Evaluation
+from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.groups import grouped
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.report import format_summary, format_table, plain, write_reports
