@@ -1,7 +1,7 @@
 """How sure a figure is: bootstrap intervals and permutation tests over groups.
 
 Records of one group (questions drawn from one article or decision) resemble one another, so whole
-groups are resampled and swapped, not records; figures that ignored this would look too sure.
+groups are resampled and flipped, not records; figures that ignored this would look too sure.
 
 Intervals are bootstrap-t (Efron & Tibshirani 1993, ch. 12.5): each resample's distance from the
 figure is measured in its own standard error. On skewed groups percentile intervals miss the truth
@@ -34,6 +34,9 @@ SMALLEST_ERROR = 0.25
 """A resample's standard error counts as at least this share of the figure's own. Where few groups
 differ at all, many a resample draws none of them, and its error of 0 would make the interval
 endless; on data that is merely skewed the floor does not bind."""
+
+ROUNDING = 1e-9
+"""Relative difference below which two figures are equal."""
 
 STEP = 1e-6
 """Of the central differences that the standard errors are linearised by, relative to each sum."""
@@ -109,6 +112,7 @@ def estimate(
     if base is None:
         return Estimate(len(statistics), count, figures[0], intervals[0])
     tested = count > 1 and figures[2] is not None
+    records = sum_by_group(np.ones((len(statistics), 1)), groups)[:, 0]
     return Estimate(
         n=len(statistics),
         groups=count,
@@ -120,32 +124,40 @@ def estimate(
         delta_ci95=intervals[2],
         # As if the groups were a sample, not all there are: n ÷ (n − 1).
         delta_error=_finite(whole[2].errors[0] * (count / (count - 1)) ** 0.5) if tested else None,
-        p=swap_test(sides[0], sides[1], score, bootstrap) if tested else None,
+        p=sign_flip_test(contributions(sides, records, score), bootstrap) if tested else None,
     )
 
 
-def swap_test(sums: Array, base_sums: Array, score: Score, bootstrap: Bootstrap) -> float | None:
-    """The two-sided p-value of no difference: how often swapping the two models' answers in a
-    random half of the groups makes as large a difference as the one that was found.
+def contributions(sides: Sequence[Array], records: Array, score: Score) -> Array:
+    """What each group adds to the difference of two sides [groups]; the sum is the difference.
 
-    For a mean this flips the signs of the groups' differences. All swaps are tried where that is
-    no more than `bootstrap.resamples`; else the unswapped one counts among the random ones, so that
-    p is never 0. None where a figure is undefined.
-
-    Source: Noreen 1989, approximate randomisation; Phipson & Smyth 2010 for the added one.
+    For a mean over records it is the sum of the group's own differences. For other scores it is
+    the group's influence and, by its share of the `records` [groups], a part of the difference:
+    infinitesimal jackknife pseudo-values (Efron & Tibshirani 1993, ch. 11). So a model that cites
+    more often than another, and errs at the same rate, adds nothing anywhere.
     """
-    middle, half = (sums + base_sums).sum(axis=0) / 2, (sums - base_sums) / 2
-    found = score(sums.sum(axis=0)) - score(base_sums.sum(axis=0))
+    everyone = np.ones((1, len(records)))
+    (value, own), (base, other) = (_linearise(everyone, sums, score) for sums in sides)
+    influence = (own - other)[0]
+    return influence + records / records.sum() * (value - base - influence.sum())
+
+
+def sign_flip_test(parts: Array, bootstrap: Bootstrap) -> float:
+    """The two-sided p-value of no difference: how often the groups' contributions [groups] sum to
+    as large a difference when the sign of each is drawn at random.
+
+    All signs are tried where they are no more than `bootstrap.resamples`; else the found ones count
+    among the random ones, so that p is never 0.
+
+    Source: Fisher 1935, randomisation of paired differences; Phipson & Smyth 2010 for the added
+    one.
+    """
     # Sums taken in another order differ in their last digits.
-    bar = abs(found) - 1e-9 * max(abs(score(middle)), abs(found))
-    exact = 2 ** len(sums) <= bootstrap.resamples
+    found = abs(parts.sum()) - ROUNDING * abs(parts).sum()
+    exact = 2 ** len(parts) <= bootstrap.resamples
     as_large, total = (0, 0) if exact else (1, 1)
-    for signs in _every_sign(len(sums)) if exact else _random_signs(len(sums), bootstrap):
-        moved = signs @ half
-        differences = score(middle + moved) - score(middle - moved)
-        if not np.isfinite(differences).all():
-            return None
-        as_large += int((abs(differences) >= bar).sum())
+    for signs in _every_sign(len(parts)) if exact else _random_signs(len(parts), bootstrap):
+        as_large += int((abs(signs @ parts) >= found).sum())
         total += len(signs)
     return as_large / total
 
@@ -208,7 +220,7 @@ def _chunks(groups: int, bootstrap: Bootstrap) -> Iterator[int]:
 
 
 def _random_signs(groups: int, bootstrap: Bootstrap) -> Iterator[Array]:
-    # A stream of its own: swaps must not follow the resamples' draws.
+    # A stream of its own: signs must not follow the resamples' draws.
     generator = np.random.default_rng([bootstrap.seed, 1])
     for size in _chunks(groups, bootstrap):
         yield 1.0 - 2.0 * generator.integers(2, size=(size, groups))
@@ -245,15 +257,24 @@ def _measure(weights: Array, sides: Sequence[Array], score: Score) -> list[_Meas
 def _linearise(weights: Array, sums: Array, score: Score) -> tuple[Array, Array]:
     """The figure under each row of weights [rows], and what each group adds to it there to first
     order [rows, groups]."""
-    totals, sizes = weights @ sums, weights @ abs(sums)
+    totals = weights @ sums
+    return score(totals), _slopes(totals, weights @ abs(sums), score) @ sums.T
+
+
+def _slopes(totals: Array, sizes: Array, score: Score) -> Array:
+    """The derivative of the score of sums [..., k] by each of them, [..., k].
+
+    Args:
+        sizes: sums of magnitudes, [..., k], that the steps are relative to. A sum that nothing
+            adds to does not vary: its slope is 0.
+    """
     slopes = np.zeros_like(totals)
-    for column in range(sums.shape[1]):
+    for column in range(totals.shape[-1]):
         step = np.zeros_like(totals)
-        step[:, column] = STEP * sizes[:, column]
-        rise = score(totals + step) - score(totals - step)
-        # A sum that no drawn group adds to does not vary: its slope is of no matter.
-        np.divide(rise, 2 * step[:, column], out=slopes[:, column], where=step[:, column] > 0)
-    return score(totals), slopes @ sums.T
+        step[..., column] = STEP * sizes[..., column]
+        rise, run = score(totals + step) - score(totals - step), 2 * step[..., column]
+        slopes[..., column] = np.divide(rise, run, out=np.zeros_like(run), where=run > 0)
+    return slopes
 
 
 def _standard_errors(weights: Array, influence: Array) -> Array:

@@ -1,5 +1,3 @@
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy.stats import nct, permutation_test, t
@@ -7,12 +5,13 @@ from scipy.stats import nct, permutation_test, t
 from lawtune.eval.similarity import bleu_score, bleu_statistics
 from lawtune.eval.stats import (
     Bootstrap,
+    contributions,
     estimate,
     group_weights,
     holm,
     minimum_detectable,
+    sign_flip_test,
     sum_by_group,
-    swap_test,
 )
 from lawtune.eval.summed import per_record, ratio
 
@@ -129,47 +128,61 @@ def test_few_groups_that_differ_have_a_bounded_interval():
     assert figure.p == 1.0
 
 
-def test_every_swap_of_three_groups_by_hand():
-    # Differences 1, 2, 3: of the eight sign patterns only + + + and − − − reach 6.
-    p = swap_test(per_record([1, 2, 3]), per_record([0, 0, 0]), ratio, BOOTSTRAP)
-    assert p == 2 / 8
-    # Differences 3, −1, 1: |3 ± 1 ± 1| ≥ 3 but for 3 − 1 − 1, in either direction.
-    p = swap_test(per_record([3, 0, 1]), per_record([0, 1, 0]), ratio, BOOTSTRAP)
-    assert p == 6 / 8
+def test_every_sign_of_three_groups_by_hand():
+    # Of the eight patterns of 1, 2, 3 only + + + and − − − reach 6.
+    assert sign_flip_test(np.array([1.0, 2.0, 3.0]), BOOTSTRAP) == 2 / 8
+    # Of 3, −1, 1 all but 3 − 1 − 1 reach 3, in either direction.
+    assert sign_flip_test(np.array([3.0, -1.0, 1.0]), BOOTSTRAP) == 6 / 8
 
 
-def test_random_swaps_agree_with_scipy_and_are_never_impossible():
+def test_random_signs_agree_with_scipy_and_are_never_impossible():
     generator = np.random.default_rng(4)
-    tuned, base = generator.exponential(size=(2, 40))
-    tuned += 0.1
-    found = swap_test(per_record(tuned), per_record(base), ratio, Bootstrap(20_000, 1))
+    differences = 0.1 + generator.exponential(size=40) - generator.exponential(size=40)
+    found = sign_flip_test(differences, Bootstrap(20_000, 1))
     peer = permutation_test(
-        (tuned - base,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
+        (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=2
     ).pvalue
     assert found == pytest.approx(peer, abs=0.015)
-    assert 0.01 < found < 0.5
-    sure = swap_test(per_record(tuned + 100), per_record(base), ratio, Bootstrap(99, 1))
-    assert sure == 1 / 100
+    assert 0.01 < found < 0.9
+    assert sign_flip_test(differences + 100, Bootstrap(99, 1)) == 1 / 100
 
 
-def test_groups_are_swapped_whole():
+def test_contributions_to_a_mean_are_the_groups_differences():
+    tuned, base = np.array([5.0, 1.0, 2.0, 7.0]), np.array([1.0, 1.0, 4.0, 6.0])
+    groups = ["a", "a", "a", "b"]
+    sides = [sum_by_group(per_record(side), groups) for side in (tuned, base)]
+    parts = contributions(sides, np.array([3.0, 1.0]), ratio)
+    assert parts == pytest.approx([2 / 4, 1 / 4])
+
+
+def test_contributions_to_a_corpus_score_are_its_jackknife():
+    generator = np.random.default_rng(6)
+    gold = ["".join(generator.choice(list("가나다라마바사"), 30)) for _ in range(60)]
+    said = [text[:20] + text[:5] for text in gold]
+    other = [text[5:28] + "아자차" for text in gold]
+    sides = [bleu_statistics(texts, gold) for texts in (said, other)]
+    whole = [bleu_score(side.sum(axis=0)) for side in sides]
+    parts = contributions(sides, np.ones(60), bleu_score)
+    assert parts.sum() == pytest.approx(whole[0] - whole[1])
+    without = [bleu_score(side.sum(axis=0) - side) for side in sides]
+    left_out = (without[0] - without[1]).mean() - (without[0] - without[1])
+    assert parts - parts.mean() == pytest.approx(left_out, rel=0.1, abs=1e-3)
+
+
+def test_groups_are_flipped_whole():
     # Ten copies of each of four questions: no more sure than the four.
     tuned, base = np.repeat([1.0, 2.0, 3.0, 4.0], 10), np.zeros(40)
     groups = names(np.repeat(range(4), 10))
     assert estimate(per_record(tuned), groups, ratio, BOOTSTRAP, per_record(base)).p == 2 / 16
 
 
-def test_a_swap_is_scored_as_a_whole():
-    texts = ["가나다라마", "바사아자차카", "타파하가나"]
-    tuned = bleu_statistics(texts, texts)
-    base = bleu_statistics(["가나다라나", "바사아자", "다라마바사"], texts)
-    differences = []
-    for signs in product((True, False), repeat=3):
-        kept = np.array(signs)[:, None]
-        one, other = np.where(kept, tuned, base), np.where(kept, base, tuned)
-        differences.append(abs(bleu_score(one.sum(axis=0)) - bleu_score(other.sum(axis=0))))
-    expected = np.mean(np.array(differences) >= differences[0] - 1e-9)
-    assert swap_test(tuned, base, bleu_score, BOOTSTRAP) == expected
+def test_one_error_in_all_shows_nothing():
+    # The one model cites twice as often; of all their citations a single one is wrong.
+    cites = np.array([[0.0, 2.0]] * 50)
+    base = np.array([[1.0, 1.0]] + [[0.0, 1.0]] * 49)
+    figure = estimate(cites, names(range(50)), ratio, BOOTSTRAP, base)
+    assert figure.delta == -1 / 50
+    assert figure.p == 1.0
 
 
 def test_holm_by_hand():
