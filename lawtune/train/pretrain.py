@@ -95,7 +95,7 @@ def pretrain(
         model.to(torch.bfloat16).save_pretrained(temporary)
         text.tokenizer.save_pretrained(temporary)
         write_json(temporary / "pretraining.json", facts)
-        write_ngram_filter(texts_read(text.tokens, text.tokenizer), temporary / FILTER_FILE)
+        write_ngram_filter(texts_read(text), temporary / FILTER_FILE)
     return result
 
 

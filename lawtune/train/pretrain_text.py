@@ -24,11 +24,13 @@ CORPUS_FOLDER = "corpus"
 
 @dataclass(frozen=True)
 class Text:
-    """What is learnt from and measured on. `facts` tell the data card of it."""
+    """What is learnt from and measured on. `statutes` are the places (as in `Tokens.lines`) of the
+    documents that are statutes; `facts` tell the data card of it."""
 
     tokenizer: Any
     tokens: Tokens
     held_out: list[Document]
+    statutes: frozenset[int]
     facts: dict[str, Any]
 
 
@@ -53,8 +55,14 @@ def prepare_text(
             " or choose another --out"
         )
     tokenizer = load_tokenizer(folder / "tokenizer")
-    held_out = [d for _, d in read_documents(folder) if d.split != "train"]
-    return Text(tokenizer, Tokens.load(folder / "tokens.safetensors"), held_out, facts)
+    held_out, statutes = [], set()
+    for line, document in read_documents(folder):
+        if document.split != "train":
+            held_out.append(document)
+        elif document.source == "statute":
+            statutes.add(line)
+    tokens = Tokens.load(folder / "tokens.safetensors")
+    return Text(tokenizer, tokens, held_out, frozenset(statutes), facts)
 
 
 def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
@@ -63,12 +71,14 @@ def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
         yield line, Document(**row)
 
 
-def texts_read(tokens: Tokens, tokenizer: Any) -> Iterator[str]:
-    """The learnt text of each document as far as it is read: what the model can know."""
-    start = 0
-    for end in tokens.ends:
-        yield tokenizer.decode(tokens.ids[start:end].tolist(), skip_special_tokens=True)
-        start = int(end)
+def texts_read(text: Text) -> Iterator[str]:
+    """The learnt text of each document as far as it is read: what the model can know. Statutes are
+    left out: everybody quotes them, and a test answer that does is none the worse for it."""
+    tokens, start = text.tokens, 0
+    for line, end in zip(tokens.lines.tolist(), tokens.ends.tolist(), strict=True):
+        if line not in text.statutes:
+            yield text.tokenizer.decode(tokens.ids[start:end].tolist(), skip_special_tokens=True)
+        start = end
 
 
 def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> None:
