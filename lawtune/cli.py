@@ -40,10 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, overrides = parse(parser, words)
         return arguments.run(arguments, overrides) or 0
     except UserError as error:
-        print(f"lawtune: error: {error}", file=sys.stderr)
+        if not error.said_elsewhere:
+            print(f"lawtune: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except StoppedError as error:
-        print(f"lawtune: {error}", file=sys.stderr)
+        if not error.said_elsewhere:
+            print(f"lawtune: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("\nlawtune: interrupted", file=sys.stderr)

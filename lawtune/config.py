@@ -70,7 +70,9 @@ class TrainConfig:
     steps; a number that the run cannot finish is refused. `max_steps` ends a run early.
     `precision: auto` is bf16 where the hardware multiplies in it, else fp32; adapters and sums
     stay in float32. What the frozen layers make of the examples is kept in memory up to
-    `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too."""
+    `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too. Where
+    memory comes near `memory_limit` MB (`auto`: what is free; null: never), of the GPU where one
+    is used, less is computed at once."""
 
     epochs: int = 3
     learning_rate: float = 2e-4
@@ -90,6 +92,7 @@ class TrainConfig:
     early_stopping_patience: int = 3
     cache_dir: str | None = None
     cache_budget: int = 2000
+    memory_limit: int | Literal["auto"] | None = "auto"
     seed: int = 42
     tensorboard: bool = False
 

@@ -127,6 +127,8 @@ def run_finetune(arguments: Arguments, overrides: Overrides) -> None:
     config = load_config(FinetuneConfig, arguments.config, overrides)
     with TrainingBar() as bar:
         result = finetune(config, arguments.resume, arguments.adapter, bar)
+    if not result.is_main:
+        return
     loss = result.metrics["best_validation_loss"]
     if loss is not None:
         print(f"best validation loss {loss:.4f} at step {result.metrics['best_step']}")

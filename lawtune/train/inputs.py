@@ -29,6 +29,7 @@ _AT_LEAST = {
     "train.gradient_accumulation": 1,
     "train.micro_batch_tokens": 1,
     "train.cache_budget": 0,
+    "train.memory_limit": 1,
     "train.max_steps": 1,
     "train.evaluate_every": 1,
     "train.save_every": 1,

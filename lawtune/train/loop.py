@@ -101,6 +101,8 @@ class Hooks:
 
     `evaluate` returns the validation loss, or is None where there is nothing to validate on;
     `evaluated` hears of each one and whether it is the best so far, before any checkpoint.
+    `adapt` is asked after every step, too: whether it has changed something that bears on the next
+    ones and must be saved at once.
     `stop` is asked after every step: whether to save and leave the rest for later.
     """
 
@@ -108,6 +110,7 @@ class Hooks:
     save: Callable[[Progress], None]
     evaluate: Callable[[], float] | None = None
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
+    adapt: Callable[[Progress], bool] = lambda progress: False
     stop: Callable[[], bool] = lambda: False
 
 
@@ -156,8 +159,10 @@ class Loop:
             self.hooks.log(record)
             if self._evaluation_due(progress):
                 self._evaluate(progress)
+            due = progress.step % self.settings.save_every == 0
+            due |= progress.stopped is None and self.hooks.adapt(progress)
             leaving = progress.stopped is None and self.hooks.stop()
-            if progress.stopped or leaving or progress.step % self.settings.save_every == 0:
+            if progress.stopped or leaving or due:
                 self.hooks.save(progress)
             if leaving:
                 break

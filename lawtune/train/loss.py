@@ -6,7 +6,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -146,7 +146,8 @@ class LossEngine:
 
     def stand_in(self, window: Window) -> None:
         """A pass forwards and back like any other, which adds nothing to any gradient."""
-        self._loss_sum([window], divisor=math.inf)
+        with suppress(NonFiniteError):
+            self._loss_sum([window], divisor=math.inf)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""

@@ -22,6 +22,7 @@ from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, write_json
 from lawtune.model.manifest import verify_manifest, write_manifest
 from lawtune.train.batches import cut_by_tokens
+from lawtune.train.distributed import Alone, spread
 
 HIDDEN_FILE = "hidden.safetensors"
 KEY_FILE = "key.json"
@@ -104,7 +105,7 @@ Compute = Callable[[Sequence[Window]], torch.Tensor]
 
 
 def choose_folder(
-    plans: Sequence[Plan], cache_dir: str | None, budget: int, spill: Path
+    plans: Sequence[Plan], cache_dir: str | None, budget: float, spill: Path
 ) -> Path | None:
     """Where the caches of a run go: to `cache_dir` if there is one, else to memory (None) if all
     fit in `budget` MB, else to `spill`."""
@@ -113,33 +114,46 @@ def choose_folder(
     return spill if sum(plan.size for plan in plans) > budget * 1e6 else None
 
 
-def open_cache(plan: Plan, compute: Compute, folder: Path | None) -> PrefixCache:
+def open_cache(
+    plan: Plan, compute: Compute, folder: Path | None, team: Alone | None = None
+) -> PrefixCache:
     """The rows of `plan`: in memory without a `folder`, else memory-mapped from its subfolder
     named by the plan's identity, which is used again if it is whole and filled if it is not.
 
     Batches are cut by length over the windows given, so what a row holds, to the last bit, does
-    not depend on where a run was interrupted.
+    not depend on where a run was interrupted, nor on how many processes share the work.
+
+    Args:
+        team: the processes that fill it together, each its share. All have the whole of it
+            afterwards, in memory or from the folder, which the first of them writes.
 
     Raises:
-        UserError: the folder cannot be written to, or its disk is full.
+        UserError: the folder cannot be written to, its disk is full, or a process does not see it.
     """
+    team = team or Alone()
     started = time.perf_counter()
     places, count = plan.places()
     megabytes = f"{plan.size / 1e6:,.0f} MB"
     if folder is None:
         rows = torch.empty(count, plan.width, dtype=plan.dtype)
-        _fill(plan, compute, lambda window, values: rows[places[window]].copy_(values))
+        _fill(plan, compute, lambda window, values: rows[places[window]].copy_(values), team)
         return _told(rows, places, started, f"computed in {{}} and held in memory ({megabytes})")
     identity = plan.identity()
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     target = folder / f"prefix-{name}"
     rows, damage = _read(target, identity, (count, plan.width))
-    if rows is not None:
+    if all(team.each(rows is not None)):
         return _told(rows, places, started, f"read from {target} ({megabytes}), checked in {{}}")
-    _write(target, plan, compute, identity)
-    rows, unreadable = _read(target, identity, (count, plan.width))
-    if rows is None:
-        raise UserError(f"the cache just written to {target} cannot be read: {unreadable}")
+    if team.is_main:
+        _write(target, plan, compute, identity, team)
+    else:
+        _fill(plan, compute, lambda window, values: None, team)
+    team.wait()
+    with team.together():
+        rows, unreadable = _read(target, identity, (count, plan.width))
+        if rows is None:
+            unreadable = unreadable or "it is not there; is it on a disk that all processes see?"
+            raise UserError(f"the cache just written to {target} cannot be read: {unreadable}")
     again = f" (what lay there was damaged: {damage})" if damage else ""
     return _told(
         rows, places, started, f"computed in {{}} and kept in {target}, {megabytes}{again}"
@@ -156,17 +170,22 @@ def _end(plan: Plan, window: Window) -> int:
     return len(window.ids) - 1 if plan.targets_only else len(window.ids)
 
 
-def _fill(plan: Plan, compute: Compute, put: Callable[[Window, torch.Tensor], Any]) -> None:
+def _fill(
+    plan: Plan, compute: Compute, put: Callable[[Window, torch.Tensor], Any], team: Alone
+) -> None:
     lengths = [len(window.ids) for window in plan.windows]
-    for batch in cut_by_tokens(range(len(lengths)), lengths, FILL_TOKENS):
-        windows = [plan.windows[index] for index in batch]
-        with torch.inference_mode():
-            hidden = compute(windows).to(plan.dtype)
+    cut = cut_by_tokens(range(len(lengths)), lengths, FILL_TOKENS)
+    batches = [[plan.windows[index] for index in batch] for batch in cut]
+    with torch.inference_mode():
+        computed = spread(team, batches, lambda windows: compute(windows).to(plan.dtype))
+        for windows, hidden in zip(batches, computed, strict=True):
             for number, window in enumerate(windows):
                 put(window, hidden[number, plan.rows_of(window)].cpu())
 
 
-def _write(target: Path, plan: Plan, compute: Compute, identity: dict[str, Any]) -> None:
+def _write(
+    target: Path, plan: Plan, compute: Compute, identity: dict[str, Any], team: Alone
+) -> None:
     """Fill `target`, row by row in place, so that no more than a batch is ever in memory."""
     places, count = plan.places()
     row = plan.width * plan.dtype.itemsize
@@ -186,7 +205,7 @@ def _write(target: Path, plan: Plan, compute: Compute, identity: dict[str, Any])
                     file.seek(8 + len(header) + places[window].start * row)
                     file.write(values.contiguous().view(torch.uint8).numpy())
 
-                _fill(plan, compute, put)
+                _fill(plan, compute, put, team)
             write_json(folder / KEY_FILE, identity)
             write_manifest(folder)
     except OSError as error:

@@ -1,22 +1,17 @@
 """LoRA fine-tuning from a config to a finished model folder."""
 
 import math
-import platform
 import shutil
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lawtune import __version__
-from lawtune.config import FinetuneConfig, to_dict
-from lawtune.data.ngram_filter import FILTER_FILE, carry_filters, write_ngram_filter
+from lawtune.config import FinetuneConfig
 from lawtune.errors import StoppedError, UserError
-from lawtune.files import full_disk_is_told, read_json, write_json
-from lawtune.model.adapter import save_adapter, write_manifest
+from lawtune.files import full_disk_is_told, read_json
 from lawtune.model.lora import count_parameters
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -26,7 +21,8 @@ from lawtune.train.checkpoint import (
     save_checkpoint,
     trainable,
 )
-from lawtune.train.curve import draw_curve
+from lawtune.train.distributed import Alone, joined_team
+from lawtune.train.identity import refuse_another, run_identity
 from lawtune.train.inputs import (
     TRAINING_CONFIG_FILE,
     EncodedSplit,
@@ -39,6 +35,7 @@ from lawtune.train.inputs import (
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
 from lawtune.train.loss import LossEngine, resolve_precision
+from lawtune.train.memory import MemoryGuard, MemoryWatch
 from lawtune.train.monitor import (
     LOG_FILE,
     Listener,
@@ -49,33 +46,28 @@ from lawtune.train.monitor import (
     step_row,
 )
 from lawtune.train.order import resolve_micro_batch_tokens, training_data
+from lawtune.train.outcome import Outcome
 from lawtune.train.prefix_cache import choose_folder, open_cache
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
+from lawtune.train.team_engine import Cut, TeamEngine
 
-CURVE_FILE = "training_curve.png"
 TENSORBOARD_FOLDER = "tensorboard"
 SPILL_FOLDER = "prefix_cache"
 """Where the frozen layers' output goes for the time of a run if memory has no room for it."""
-
-_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
-
-_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
-_FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard")
-_FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget")
-"""Keys that a resumed run may have otherwise: they do not bear on the result (a data file is
-known by its content)."""
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
     """A finished run. `metrics` and `parameters` are as in `training_config.json`; `resumed_from`
-    is the step that the run went on from (the last one where nothing was left to do), or None."""
+    is the step that the run went on from (the last one where nothing was left to do), or None.
+    Of several processes, one `is_main`: the one that speaks."""
 
     folder: Path
     metrics: dict[str, Any]
     parameters: dict[str, int]
     resumed_from: int | None
+    is_main: bool = True
 
 
 def finetune(
@@ -93,29 +85,45 @@ def finetune(
         resume: go on from the newest valid checkpoint in `out`; with none, start afresh.
         adapter: a model folder whose adapter to go on from, on the same base; its own LoRA
             settings and prompt templates then stand in for the config's.
-        listener: hears every row of the training log, for a progress bar or the like.
+        listener: hears every row of the training log, for a progress bar or the like; of several
+            processes (`lawtune.train.distributed`), in the first one alone.
 
     Raises:
         UserError: anything that the user can mend (see `lawtune.train.inputs`), or a loss or
             gradient that is not finite.
     """
+    with joined_team() as team:
+        return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
+
+
+def _unheard(row: Row) -> None:
+    pass
+
+
+def _finetune(
+    config: FinetuneConfig, resume: bool, adapter: str | None, listener: Listener, team: Alone
+) -> FinetuneResult:
     out = Path(config.out)
-    if resume and is_finished(out):
+    if team.each(resume and is_finished(out))[0]:
         listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         saved = read_json(out / TRAINING_CONFIG_FILE)
         metrics = saved["metrics"]
-        return FinetuneResult(out, metrics, saved["parameters"], metrics["steps"])
-    check_settings(config)
-    check_out(out, resume)
-    if config.train.tensorboard:
-        require_tensorboard()
-    splits = read_splits(config)
-    subject = prepare(config, adapter)
-    encoded = [
-        split and encode_split(split, subject.template, subject.tokenizer, config.data.max_length)
-        for split in splits
-    ]
-    return _Session(config, subject, encoded[0], encoded[1], listener).run(resume)
+        steps = metrics["steps"]
+        return FinetuneResult(out, metrics, saved["parameters"], steps, team.is_main)
+    with team.together():
+        check_settings(config)
+        check_out(out, resume)
+        if config.train.tensorboard:
+            require_tensorboard()
+        splits = read_splits(config)
+        subject = prepare(config, adapter)
+        encoded = [
+            split
+            and encode_split(split, subject.template, subject.tokenizer, config.data.max_length)
+            for split in splits
+        ]
+        session = _Session(config, subject, encoded[0], encoded[1], team)
+    return session.run(resume, listener)
 
 
 class _Session:
@@ -127,21 +135,24 @@ class _Session:
         subject: Subject,
         train: EncodedSplit,
         validation: EncodedSplit | None,
-        listener: Listener,
+        team: Alone,
     ):
         self.config, self.subject = config, subject
-        self.train, self.validation = train, validation
+        self.train, self.validation, self.team = train, validation, team
         self.out = Path(config.out)
-        self.listeners = [listener]
+        self.listeners: list[Listener] = []
         settings, tokenizer = config.train, subject.tokenizer
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         device = next(subject.model.parameters()).device
-        self.engine = LossEngine(subject.model, pad, resolve_precision(settings.precision, device))
+        engine = LossEngine(subject.model, pad, resolve_precision(settings.precision, device))
+        cut = Cut(resolve_micro_batch_tokens(settings.micro_batch_tokens, device))
+        self.engine = TeamEngine(engine, team, cut)
+        watch = MemoryWatch(settings.memory_limit, device, team.on_this_machine)
+        self.memory = MemoryGuard(self.engine, watch, self._tell)
         self.optimizer = torch.optim.AdamW(
             trainable(subject.model).values(), lr=0.0, weight_decay=settings.weight_decay
         )
-        self.micro_batch_tokens = resolve_micro_batch_tokens(settings.micro_batch_tokens, device)
-        self.data = training_data(train.windows, settings, self.micro_batch_tokens)
+        self.data = training_data(train.windows, settings, cut.micro_batch_tokens)
         self.total_steps = self.data.total_steps(settings.max_steps)
         self.warmup = resolve_warmup(settings.warmup_steps, self.total_steps)
         trainable_count, total = count_parameters(subject.model)
@@ -149,17 +160,17 @@ class _Session:
         self.initial_loss: float | None = None
         self.best: dict[str, torch.Tensor] = {}
         self.interrupt = Interrupt(lambda text: self._note(0, text))
+        self.signal = 0
 
-    def run(self, resume: bool) -> FinetuneResult:
+    def run(self, resume: bool, listener: Listener) -> FinetuneResult:
         """Train to the end and write the model folder."""
-        folder = newest_valid(self.out) if resume else None
-        progress = self._restore(folder) if folder else Progress()
+        self.team.agree(self._identity())
+        folder = self._newest() if resume else None
+        with self.team.together():
+            progress = self._restore(folder) if folder else Progress()
         begin = progress.step if folder else None
-        log = TrainingLog(self.out / LOG_FILE, begin)
-        closing: list[TrainingLog | TensorBoardLog] = [log]
-        if self.config.train.tensorboard:
-            closing.append(TensorBoardLog(self.out / TENSORBOARD_FOLDER, begin))
-        self.listeners += closing
+        closing = self._logs(begin) if self.team.is_main else []
+        self.listeners = [listener, *closing]
         try:
             if resume:
                 how = (
@@ -171,11 +182,29 @@ class _Session:
                 self._loop().run(progress)
             self._conclude(progress)
         finally:
-            for listener in closing:
-                listener.close()
-        with full_disk_is_told(self.out):
-            metrics = self._write(progress, log.rows)
-        return FinetuneResult(self.out, metrics, self.parameters, begin)
+            for log in closing:
+                log.close()
+        outcome = self._outcome(progress)
+        if self.team.is_main:
+            with full_disk_is_told(self.out):
+                shutil.rmtree(self.out / SPILL_FOLDER, ignore_errors=True)
+                outcome.write(self.out, closing[0].rows)
+        self.team.wait()
+        is_main = self.team.is_main
+        return FinetuneResult(self.out, outcome.metrics, self.parameters, begin, is_main)
+
+    def _logs(self, begin: int | None) -> list[Any]:
+        """What writes the rows down, `training_log.jsonl` first."""
+        logs: list[Any] = [TrainingLog(self.out / LOG_FILE, begin)]
+        if self.config.train.tensorboard:
+            logs.append(TensorBoardLog(self.out / TENSORBOARD_FOLDER, begin))
+        return logs
+
+    def _newest(self) -> Path | None:
+        """The checkpoint to go on from, as the first process sees it."""
+        newest = newest_valid(self.out)
+        name = self.team.each(newest and newest.name)[0]
+        return self.out / name if name else None
 
     def _loop(self) -> Loop:
         settings = self.config.train
@@ -208,7 +237,8 @@ class _Session:
                 save=self._save,
                 evaluate=None if validation is None else evaluate,
                 evaluated=self._evaluated,
-                stop=self.interrupt.requested,
+                adapt=lambda progress: self.memory.adapt(progress.step),
+                stop=self._stop_asked,
             ),
         )
 
@@ -218,6 +248,7 @@ class _Session:
         self._tell({"event": "start", **start, **self.parameters})
         if progress.stopped is None:
             self._cache_prefix(progress)
+            self.memory.fit(self.train.windows, progress.step)
         if progress.step:
             return
         for split in filter(None, (self.train, self.validation)):
@@ -245,19 +276,26 @@ class _Session:
         used = {i for step in islice(steps, self.total_steps) for batch in step for i in batch}
         splits = [[self.train.windows[index] for index in sorted(used)]]
         splits += [self.validation.windows] if self.validation else []
-        plans = [plan for windows in splits if (plan := self.engine.cache_plan(windows))]
-        settings = self.config.train
+        engine, settings = self.engine.engine, self.config.train
+        plans = [plan for windows in splits if (plan := engine.cache_plan(windows))]
         spill = self.out / SPILL_FOLDER
-        folder = choose_folder(plans, settings.cache_dir, settings.cache_budget, spill)
+        # Each process on a machine would hold all of it in memory; the disk's pages they share.
+        budget = settings.cache_budget / self.team.on_this_machine
+        folder = choose_folder(plans, settings.cache_dir, budget, spill)
         for plan, name in zip(plans, ("training", "validation"), strict=False):
-            cache = open_cache(plan, self.engine.lower, folder)
-            self.engine.use(cache)
-            text = f"{name}: output of the frozen {self.engine.frozen_part()} {cache.note}"
+            cache = open_cache(plan, engine.lower, folder, self.team)
+            engine.use(cache)
+            text = f"{name}: output of the frozen {engine.frozen_part()} {cache.note}"
             row = {"step": progress.step, "text": text, "seconds": round(cache.seconds, 3)}
             self._tell({"event": "note", **row})
 
+    def _stop_asked(self) -> bool:
+        """Whether a signal has come, to any of the processes."""
+        self.signal = self.team.highest(self.interrupt.signal or 0)
+        return self.signal > 0
+
     def _log_step(self, record: StepRecord) -> None:
-        self._tell(step_row(record, self.engine.device))
+        self._tell(step_row(record, self.engine.engine.device))
         uniform = math.log(self.subject.base.model.get_input_embeddings().weight.shape[0])
         if record.step == 1 and record.loss > uniform + 0.5:
             self._note(
@@ -280,7 +318,7 @@ class _Session:
             self._note(progress.step, text)
         elif progress.stopped is None:
             text = f"stopped after step {progress.step}; the same command with --resume goes on"
-            raise StoppedError(text, self.interrupt.signal)
+            raise StoppedError(text, self.signal)
         before, after = self.initial_loss, progress.best_loss
         if before is not None and after is not None and after >= before:
             self._note(
@@ -290,8 +328,10 @@ class _Session:
             )
 
     def _save(self, progress: Progress) -> None:
+        if not self.team.is_main:
+            return
         state = {"progress": asdict(progress), "initial_loss": self.initial_loss}
-        state["run"] = self._identity()
+        state |= {"run": self._identity(), "cut": asdict(self.engine.cut)}
         checkpoint = Checkpoint(
             trainable(self.subject.model), self.optimizer.state_dict(), state, self.best
         )
@@ -299,37 +339,21 @@ class _Session:
 
     def _restore(self, folder: Path) -> Progress:
         checkpoint = load_checkpoint(folder)
-        saved, current = checkpoint.state["run"], self._identity()
-        differing = [key for key in current if saved.get(key) != current[key]]
-        if differing:
-            changes = "; ".join(f"{k} was {saved.get(k)}, is {current[k]}" for k in differing)
-            raise UserError(
-                f"{folder} is of a run with other settings ({changes}); resume with those it began"
-                " with, or choose another --out"
-            )
+        refuse_another(checkpoint.state["run"], self._identity(), str(folder))
         assign(self.subject.model, checkpoint.parameters)
         self.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self.engine.cut_to(Cut(**checkpoint.state["cut"]))
         self.initial_loss, self.best = checkpoint.state["initial_loss"], dict(checkpoint.best)
         return Progress(**checkpoint.state["progress"])
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed."""
-        settings = _flatten(to_dict(self.config))
-        kept = {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
-        return kept | {
-            "base": self.subject.base.identity.sha256,
-            "adapter": self.subject.adapter,
-            "precision": self.engine.precision,
-            "training data": self.train.split.sha256,
-            "validation data": self.validation and self.validation.split.sha256,
-        }
+        precision = self.engine.engine.precision
+        return run_identity(self.config, self.subject, precision, self.train, self.validation)
 
-    def _write(self, progress: Progress, rows: list[Row]) -> dict[str, Any]:
-        """Fill the model folder, its manifest last; return the metrics."""
-        subject = self.subject
+    def _outcome(self, progress: Progress) -> Outcome:
+        """The result, with the best adapter put on the model."""
         if self.best:
-            assign(subject.model, self.best)
-        shutil.rmtree(self.out / SPILL_FOLDER, ignore_errors=True)
+            assign(self.subject.model, self.best)
         metrics = {
             "initial_validation_loss": self.initial_loss,
             "best_validation_loss": progress.best_loss,
@@ -339,41 +363,23 @@ class _Session:
             "target_tokens": progress.target_tokens,
             "training_seconds": round(progress.seconds, 1),
         }
-        data = {"train": self.train.to_json()}
-        data["validation"] = self.validation and self.validation.to_json()
-        save_adapter(
-            self.out, subject.model, subject.tokenizer, subject.template, subject.added_tokens
-        )
-        self._record_text()
-        draw_curve(rows, self.out / CURVE_FILE)
-        record = {
-            "config": to_dict(self.config),
-            "resolved": {
-                "precision": self.engine.precision,
-                "device": str(self.engine.device),
-                "warmup_steps": self.warmup,
-                "total_steps": self.total_steps,
-                "micro_batch_tokens": self.micro_batch_tokens,
-            },
-            "base": subject.base.identity.to_json(),
-            "adapter": subject.adapter,
-            "data": data,
-            "parameters": self.parameters,
-            "metrics": metrics,
-            "versions": versions(),
+        resolved = {
+            "precision": self.engine.engine.precision,
+            "device": str(self.engine.engine.device),
+            "processes": self.team.size,
+            "warmup_steps": self.warmup,
+            "total_steps": self.total_steps,
+            **asdict(self.engine.cut),
         }
-        write_json(self.out / TRAINING_CONFIG_FILE, record)
-        write_manifest(self.out)
-        return metrics
-
-    def _record_text(self) -> None:
-        """Leave word of what was learnt, for evaluations to find what the adapter has read."""
-        earlier = self.subject.earlier
-        if earlier and not carry_filters([earlier], self.out):
-            return  # What that adapter had read is unknown, and so is what this one has.
-        pairs = self.train.split.pairs
-        texts = (text for pair in pairs for text in (pair.question, pair.context, pair.answer))
-        write_ngram_filter(filter(None, texts), self.out / FILTER_FILE)
+        return Outcome(
+            self.config,
+            self.subject,
+            self.train,
+            self.validation,
+            resolved,
+            self.parameters,
+            metrics,
+        )
 
     def _tell(self, row: Row) -> None:
         for listener in self.listeners:
@@ -381,17 +387,3 @@ class _Session:
 
     def _note(self, step: int, text: str) -> None:
         self._tell({"event": "note", "step": step, "text": text})
-
-
-def versions() -> dict[str, str]:
-    """What computed the result."""
-    libraries = {name: version(name) for name in _LIBRARIES}
-    return {"lawtune": __version__, "python": platform.python_version(), **libraries}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat

@@ -1,0 +1,56 @@
+"""What a run is: the settings and inputs that its result depends on."""
+
+from typing import Any
+
+from lawtune.config import FinetuneConfig, to_dict
+from lawtune.errors import UserError
+from lawtune.train.inputs import EncodedSplit
+from lawtune.train.prepare import Subject
+
+_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
+_FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard", "train.memory_limit")
+_FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget")
+"""Keys that a resumed run may have otherwise: they do not bear on the result (a data file is
+known by its content)."""
+
+
+def run_identity(
+    config: FinetuneConfig,
+    subject: Subject,
+    precision: str,
+    train: EncodedSplit,
+    validation: EncodedSplit | None,
+) -> dict[str, Any]:
+    """What must be the same for a run to be resumed, and in every process of it; JSON data."""
+    settings = _flatten(to_dict(config))
+    kept = {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
+    return kept | {
+        "base": subject.base.identity.sha256,
+        "adapter": subject.adapter,
+        "precision": precision,
+        "training data": train.split.sha256,
+        "validation data": validation and validation.split.sha256,
+    }
+
+
+def refuse_another(saved: dict[str, Any], current: dict[str, Any], where: str) -> None:
+    """Make sure that a checkpoint is of this run.
+
+    Raises:
+        UserError: it is of one with other settings or inputs; each is named.
+    """
+    differing = [key for key in current if saved.get(key) != current[key]]
+    if differing:
+        changes = "; ".join(f"{k} was {saved.get(k)}, is {current[k]}" for k in differing)
+        raise UserError(
+            f"{where} is of a run with other settings ({changes}); resume with those it began"
+            " with, or choose another --out"
+        )
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat

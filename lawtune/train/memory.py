@@ -1,0 +1,150 @@
+"""Keeping a run within its memory: how much is computed at once, lowered before it is too much.
+
+What is lowered moves memory and time, and the loss by no more than rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lawtune.data.encode import Window
+from lawtune.train.monitor import Listener
+from lawtune.train.team_engine import Cut, TeamEngine
+
+FILLED = 0.9
+"""The share of the limit from which on less is computed at once."""
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_CGROUP = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+"""A container's limit and use of memory, in bytes (version 2, version 1)."""
+
+
+class MemoryWatch:
+    """The memory of this process, or of its GPU, against a limit.
+
+    Args:
+        limit: MB (10⁶ bytes); None for none; `auto` for what this process holds now and its share
+            of what the machine (or its container, or the GPU) still has.
+        sharers: how many processes share the machine.
+    """
+
+    def __init__(self, limit: int | Literal["auto"] | None, device: torch.device, sharers: int = 1):
+        self._gpu = device if device.type == "cuda" else None
+        self.restart()
+        if limit == "auto":
+            self.limit = self.peak() + self._free() / (1 if self._gpu else sharers)
+        else:
+            self.limit = None if limit is None else limit * 1e6
+
+    def peak(self) -> float:
+        """The most bytes in use since `restart`."""
+        if self._gpu:
+            return torch.cuda.max_memory_reserved(self._gpu)
+        if self._restarted:
+            lines = _STATUS.read_text().splitlines()
+            return 1024 * next(int(x.split()[1]) for x in lines if x.startswith("VmHWM:"))
+        import psutil
+
+        # Where the system keeps no peak that can be set back, what is held now must do.
+        return psutil.Process().memory_info().rss
+
+    def restart(self) -> None:
+        """Begin to look for the peak anew, with what can be given back given back."""
+        self._restarted = False
+        if self._gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._gpu)
+        else:
+            try:
+                _CLEAR.write_text("5")
+                self._restarted = _STATUS.is_file()
+            except OSError:
+                pass
+
+    def halvings_for(self, cut: Cut, rehearse: Callable[[], None], tokens: int) -> int:
+        """How often `cut` must be halved for a micro-batch to fit, going by what a pass over
+        `tokens` tokens takes."""
+        if self.limit is None:
+            return 0
+        rehearse()  # once for what is set up and stays
+        self.restart()
+        before = self.peak()
+        rehearse()
+        each = max(self.peak() - before, 0) / tokens
+        times = 0
+        while before + each * cut.halved(
+            times
+        ).micro_batch_tokens > FILLED * self.limit and cut.halved(times + 1) != cut.halved(times):
+            times += 1
+        return times
+
+    def is_short(self) -> bool:
+        """Whether the peak since the last call came near the limit."""
+        short = self.limit is not None and self.peak() > FILLED * self.limit
+        self.restart()
+        return short
+
+    def _free(self) -> float:
+        if self._gpu:
+            return torch.cuda.mem_get_info(self._gpu)[0]
+        import psutil
+
+        free = psutil.virtual_memory().available
+        for most, used in _CGROUP:
+            try:
+                free = min(free, int(most.read_text()) - int(used.read_text()))
+            except (OSError, ValueError):  # no such container, or one without a limit
+                continue
+        return max(free, 0)
+
+
+class MemoryGuard:
+    """Lowers what an engine computes at once when memory gets short, in all processes alike, and
+    says so (`tell`)."""
+
+    def __init__(self, engine: TeamEngine, watch: MemoryWatch, tell: Listener):
+        self.engine, self.watch, self.tell = engine, watch, tell
+        self._at_the_end = False
+
+    def fit(self, windows: Sequence[Window], step: int) -> None:
+        """Before the first step, or the first after `step`: lower at once what a pass over the
+        longest example shows to be too much."""
+        longest = max(windows, key=lambda window: len(window.ids))
+        inner = self.engine.engine
+        times = self.watch.halvings_for(
+            self.engine.cut, lambda: inner.stand_in(longest), len(longest.ids)
+        )
+        inner.model.zero_grad(set_to_none=True)
+        if times := self.engine.team.highest(times):
+            self._lower(step, times)
+
+    def adapt(self, step: int) -> bool:
+        """After a step: lower if memory was short in it; whether that changed anything."""
+        return bool(self.engine.team.highest(self.watch.is_short())) and self._lower(step, 1)
+
+    def _lower(self, step: int, times: int) -> bool:
+        before, cut = self.engine.cut, self.engine.cut.halved(times)
+        limit = f"{self.watch.limit / 1e6:,.0f} MB" if self.watch.limit else "its limit"
+        if cut == before:
+            if not self._at_the_end:
+                text = f"warning: memory nears {limit}, and computing less at once would not help"
+                self.tell({"event": "note", "step": step, "text": text})
+            self._at_the_end = True
+            return False
+        self.engine.cut_to(cut)
+        text = (
+            f"memory nears {limit}: micro-batches of {cut.micro_batch_tokens} tokens in place of"
+            f" {before.micro_batch_tokens}, {cut.projected_tokens} projected at once in place of"
+            f" {before.projected_tokens}"
+        )
+        self.tell({"event": "note", "step": step, "text": text, **asdict(cut)})
+        return True
