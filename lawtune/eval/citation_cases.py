@@ -40,7 +40,7 @@ _MORE = re.compile(
     rf"(?![\d.가-힣]|\s*[년월일조항호명원개회쪽면])(?P<after>(?:{_JOINED})?(?:{_KIND})?)"
     rf"|\s*[,·]\s*(?P<last>\d{{1,7}}(?:-\d{{1,3}})?)(?P<kind>{_KIND})"
 )
-_LIST = re.compile(r"\s*(?:[,·/]|및|와|과|또는)?\s*(?:위\s*)?\Z")
+_LIST = re.compile(r"\s*(?:[,·/]|및|와|과|또는)?\s*\Z")
 _LOOKBACK = 60
 
 
@@ -80,7 +80,8 @@ def joined_numbers(text: str) -> list[str]:
 def read_case(text: str, found: re.Match[str], last: CaseCitation | None) -> Iterator[CaseCitation]:
     """The citation whose number was found, and the joined cases that follow it.
 
-    `last` is the citation before it: a list names its court only once.
+    `last` is the citation before it: a list names its court only once. 위 2006도1813 판결 is one
+    named earlier, with a court and date of its own.
     """
     begin = max(0, found.start() - _LOOKBACK)
     before = _BEFORE.search(text[begin : found.start()])

@@ -22,6 +22,7 @@ from lawtune.eval.citation_names import (
     subordinate,
 )
 from lawtune.eval.citation_text import readable
+from lawtune.eval.citation_units import Unit, read_units
 
 LONGEST_RANGE = 30
 """Articles; of a longer range (제1조부터 제1118조까지) only the two ends are cited."""
@@ -38,7 +39,7 @@ class StatuteCitation:
     end: int
     law: str | None
     article: str
-    units: tuple[tuple[str, str, str], ...] = ()
+    units: tuple[Unit, ...] = ()
     former: bool = False
     title: str = ""
     quote: str = ""
@@ -217,7 +218,10 @@ class _Reader:
         begin = max(begin, self._text.rfind("\n", begin, end) + 1)
         starts = self._word_starts(begin, end)
         words = [self._text[begin + start : end].split()[0] for start in starts]
-        if len(words) > 1 and words[-1] in SUBORDINATE:
+        if words[-1:] == ["시행세칙"]:
+            if p.AGENCY_RULE.search("".join(words[-3:-1])):
+                words.pop()
+        elif len(words) > 1 and words[-1] in SUBORDINATE:
             # 화약류단속법 시행령: the statute before it decides whether that is a name.
             words.pop()
             if not words[-1].endswith(("법", "법률")):
@@ -256,15 +260,25 @@ class _Reader:
         return None
 
     def _name_law(self, start: int, end: int, name: str, former: bool) -> None:
-        """Remember a statute just named, with the notes and short names behind it."""
+        """Remember a statute just named, with the notes and short names behind it; what is cited
+        of another country's (일본 형법 제2조) is nobody's."""
         text = self._text
-        if mark := p.FORMER.search(text[max(0, start - 4) : start]):
+        before = text[max(0, start - 20) : start]
+        if p.FOREIGN.search(before):
+            self._private_end = end
+            return
+        if mark := p.FORMER.search(before):
             start -= len(mark[0])
             former = True
+        elif p.IN_FORCE.search(before):
+            former = False
         if text[end - 1] == "」" and (sub := p.SUBORDINATE.match(text, end)):
             name, end = subordinate(name, sub[1]), sub.end()
         if note := p.NOTE.match(text, end):
-            former = former or bool(p.FORMER_NOTE.search(note[0]))
+            if not former and p.FORMER_NOTE.search(note[0]):
+                former = True
+                if p.FROM_HERE_ON.search(note[0]):
+                    self._aliases[law_key(name)] = _Law(name, former)
             end = note.end()
             for definition in p.DEFINITION.finditer(note[0]):
                 self._define(definition, name, former)
@@ -288,29 +302,21 @@ class _Reader:
         article = f"제{number[1]}조" + (f"의{number[2]}" if number[2] else "")
         title = p.TITLE.match(text, match.end())
         end = title.end() if title else match.end()
-        units, end = self._units(end)
+        units, end = read_units(text, end)
         spelt = match[0][0] in "제§"
         law, begin = self._law_of(start, spelt)
         if law is None:
             if spelt:
-                self._private_end = end
+                # Nor is a 같은 조 behind it any statute's.
+                self._private_end, self._statute = end, None
             return
         previous = self._statute
         if addendum := p.BARE_ADDENDUM.search(text[max(0, start - 40) : start]):
             article = f"부칙 {article}"
             begin = min(begin, start - len(addendum[0]))
-        quote = p.QUOTE.match(text, end)
-        said = next(filter(None, quote.groups())) if quote else ""
+        called, said = title[1] if title else "", _quoted(text, end)
         citation = StatuteCitation(
-            begin,
-            end,
-            law.name,
-            article,
-            units,
-            law.former,
-            title[1] if title else "",
-            said,
-            law.far,
+            begin, end, law.name, article, units, law.former, called, said, law.far
         )
         if (
             previous
@@ -350,36 +356,17 @@ class _Reader:
             law = replace(law, former=False)
         return replace(law, far=True), start
 
-    def _units(self, position: int) -> tuple[tuple[tuple[str, str, str], ...], int]:
-        """The 항, 호 and 목 from `position` on, and where they end."""
-        match = p.UNITS.match(self._text, position)
-        if not match:
-            return (), position
-        found: list[tuple[str, str, str]] = []
-        deepest = ("", "", "")
-        for unit in p.ONE_UNIT.finditer(match[0]):
-            above = deepest
-            if unit[5]:
-                deepest = (above[0], above[1], unit[5])
-            else:
-                number = unit[1] + (f"의{unit[2] or unit[4]}" if unit[2] or unit[4] else "")
-                deepest = (number, "", "") if unit[3] == "항" else (above[0], number, "")
-            # 제1항 제2호 is one place: the 항 alone was only its beginning.
-            if found and found[-1] == above and sum(map(bool, deepest)) > sum(map(bool, above)):
-                found.pop()
-            found.append(deepest)
-        return tuple(found), match.end()
-
     def _on_here(self, match: re.Match[str]) -> None:
         """같은 조 제2항: the article cited last."""
         if not self._statute:
             return
-        units, end = self._units(match.end())
+        units, end = read_units(self._text, match.end())
         before = self._statute
         if "조" not in match[0] and before.units:
             units = tuple((before.units[-1][0], item, sub) for _, item, sub in units)
+        quote = _quoted(self._text, end)
         citation = StatuteCitation(
-            match.start(), end, before.law, before.article, units, before.former
+            match.start(), end, before.law, before.article, units, before.former, "", quote
         )
         self._found.append(citation)
         self._statute = citation
@@ -400,3 +387,9 @@ class _Reader:
         ends = [replace(first, end=end), *middle, replace(last, start=first.start, end=end)]
         self._found[-1:] = ends
         self._statute = ends[-1]
+
+
+def _quoted(text: str, position: int) -> str:
+    """What a text says the provision before `position` says, "" if it quotes nothing."""
+    quote = p.QUOTE.match(text, position)
+    return next(filter(None, quote.groups())) if quote else ""

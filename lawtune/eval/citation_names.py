@@ -7,7 +7,7 @@ from importlib import resources
 
 from lawtune.data.references import law_key
 
-SUBORDINATE = ("시행령", "시행규칙")
+SUBORDINATE = ("시행령", "시행규칙", "시행세칙")
 LONGEST_NAME = 60
 """Characters, without spaces; no statute in force has a longer name."""
 

@@ -9,13 +9,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 from lawtune.data.references import law_key
 from lawtune.eval.citation_cases import CaseCitation, court_name
 from lawtune.eval.citation_extract import Found, extract
 from lawtune.eval.citation_index import CitationIndex, IndexedArticle
+from lawtune.eval.citation_units import Unit
 
 VERIFIED, ABSENT, MISMATCH, UNCHECKED = STATUSES = ("verified", "absent", "mismatch", "unchecked")
 
@@ -36,8 +36,8 @@ _TEXTS = {
         "none": "No citation found. Index as of {as_of}",
     },
 }
-_SAME_TITLE = 0.8
-"""Share of letters in common: 양도 등 금지 is 양도 등의 금지."""
+_SAME_TITLE = 2 / 3
+"""Share of the letters that must be left: 양도 금지 is 양도 등의 금지."""
 _SHORTEST_QUOTE = 8
 """Letters; a shorter piece of a quotation could stand anywhere."""
 _ELLIPSIS = re.compile(r"…+|\.{3,}|·{3,}|\((?:중략|생략)\)|[①-⑳]|(?<!\d)\d{1,2}\.(?!\d)")
@@ -171,8 +171,10 @@ def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
     if not _same_title(found.title, article.title):
         # 제5조(목적) far from any statute's name: another title only shows a wrong guess at whose.
         return UNCHECKED if found.inferred else MISMATCH
-    agrees = all(_has_place(article, unit) for unit in found.units)
-    return VERIFIED if agrees and _says(article.text, found.quote) else MISMATCH
+    there = [_has_place(article, unit) for unit in found.units]
+    # Of a list that the source left out, neither a number nor a word can be missed.
+    agrees = None in there or _says(f"{article.title} {article.text}", found.quote)
+    return VERIFIED if agrees and False not in there else MISMATCH
 
 
 def _case_status(found: CaseCitation, index: CitationIndex) -> str:
@@ -187,19 +189,19 @@ def _case_status(found: CaseCitation, index: CitationIndex) -> str:
 
 
 def _same_title(cited: str, title: str) -> bool:
-    """Whether a title is meant: 불법행위 for 불법행위의 내용 will do, 부당이득 will not."""
+    """Whether a title is meant: 불법행위 for 불법행위의 내용 will do, 부당이득 will not. Letters
+    may be left out, none may be another: 합병의 무효 is not 합병의 효과."""
     mine, its = _letters(cited), _letters(title)
     if not mine or not its or mine in its or its in mine:
         return True
-    return SequenceMatcher(None, mine, its).ratio() >= _SAME_TITLE
+    shorter, longer = sorted((mine, its), key=len)
+    rest = iter(longer)
+    return len(shorter) >= _SAME_TITLE * len(longer) and all(letter in rest for letter in shorter)
 
 
-def _has_place(article: IndexedArticle, unit: tuple[str, str, str]) -> bool:
-    """Whether an article has the 항, 호 and 목 cited.
-
-    A list that the article announces and the source left out shows nothing: what is cited from it
-    counts as there.
-    """
+def _has_place(article: IndexedArticle, unit: Unit) -> bool | None:
+    """Whether an article has the 항, 호 and 목 cited; None if they are of a list that the article
+    announces and the source left out, which shows nothing."""
     paragraph, item, subitem = unit
     if paragraph not in article.places:
         return False
@@ -209,7 +211,7 @@ def _has_place(article: IndexedArticle, unit: tuple[str, str, str]) -> bool:
         below = [f"{place}/{number}" for place in above]
         found = [place for place in below if place in article.places]
         if not found:
-            return any(place in article.lists for place in above)
+            return None if any(place in article.lists for place in above) else False
         above = found
     return True
 

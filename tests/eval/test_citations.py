@@ -28,8 +28,8 @@ def index(tmp_path_factory) -> CitationIndex:
     patch.undo()
 
 
-def passages(half: str) -> list[dict]:
-    return [json.loads(line) for line in (LABELLED / f"{half}.jsonl").read_text().splitlines()]
+def passages(file: str) -> list[dict]:
+    return [json.loads(line) for line in (LABELLED / f"{file}.jsonl").read_text().splitlines()]
 
 
 def states(text: str, index: CitationIndex, as_of: str | None = None) -> list[tuple]:
@@ -44,10 +44,14 @@ def statuses(text: str, index: CitationIndex) -> list[str]:
 # --- against the labels -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("half", ["open", "sealed"])
-def test_finds_and_judges_what_the_labels_say(half, index):
+# Of the altered words, three stand in ‘…’, which courts use for notions too: they are not compared.
+@pytest.mark.parametrize(
+    ("file", "least", "states_right"),
+    [("open", 237, 0.98), ("sealed", 224, 0.98), ("second", 468, 0.98), ("altered", 76, 0.96)],
+)
+def test_finds_and_judges_what_the_labels_say(file, least, states_right, index):
     matched = found = labelled = right = 0
-    for passage in passages(half):
+    for passage in passages(file):
         gold: Counter = Counter()
         gold_status = {}
         for row in passage["citations"]:
@@ -64,11 +68,22 @@ def test_finds_and_judges_what_the_labels_say(half, index):
         matched += (gold & got).total()
         labelled += gold.total()
         found += got.total()
-    assert labelled > 200
+    assert labelled >= least
     assert 2 * matched / (labelled + found) >= 0.97
-    assert right / labelled >= 0.97
+    assert right / labelled >= min(states_right, 0.97)
     # Among the citations that were found, the state is the labelled one.
-    assert right / matched >= 0.98
+    assert right / matched >= states_right
+
+
+def test_every_altered_passage_has_the_alteration_it_tells_of():
+    kinds = Counter()
+    for passage in passages("altered"):
+        change = passage["altered"]
+        kinds[change["what"]] += 1
+        assert change["to"] in passage["text"]
+        assert {row["status"] for row in passage["citations"]} & {"absent", "mismatch"}
+    assert kinds.total() >= 40
+    assert set(kinds) == {"article", "paragraph", "title", "wording", "date", "court"}
 
 
 def test_labels_point_at_their_text():
@@ -123,6 +138,13 @@ def test_agrees_with_the_reader_of_reference_lists():
         ("표시ㆍ광고의 공정화에 관한 법률 제3조", ["표시·광고의 공정화에 관한 법률 제3조"]),
         ("한편 항공기 등의 무엇에 관한 법률 제9조", ["항공기 등의 무엇에 관한 법률 제9조"]),
         ("「금융투자업규정」 제4-19조제7호", ["금융투자업규정 제4-19조"]),
+        ("은행업감독규정 시행세칙 제5조", ["은행업감독규정 시행세칙 제5조"]),
+        ("무엇의 공시에 관한 규정 시행세칙 제5조", ["무엇의 공시에 관한 규정 시행세칙 제5조"]),
+        (
+            "화재로 인한 재해보상과 보험가입에 관한 법률(이하 화보법) 제2조. 화보법 제5조",
+            [f"화재로 인한 재해보상과 보험가입에 관한 법률 제{n}조" for n in (2, 5)],
+        ),
+        ("일본 형법 제161조의2와 우리 형법 제232조의2", ["형법 제232조의2"]),
         ("근로기준법 부칙 제2조", ["근로기준법 부칙 제2조"]),
         ("대법원 2018. 10. 30. 선고 2013다61381 전원합의체 판결", ["2013다61381"]),
         ("헌재 2017. 3. 10. 2016헌나1", ["2016헌나1"]),
@@ -145,6 +167,8 @@ def test_keys_of_a_text(text, keys):
         "이 사건 약관 제5조",
         "2016년 10월 30일 제3항",
         "2010형제1234호",
+        "일본 형법 제161조의2는 제1항에서, 같은 조 제2항에서",
+        "미국 캘리포니아주 상법 제10103조",
         "",
     ],
 )
@@ -172,6 +196,19 @@ def test_a_quotation_speaks_of_the_statute_it_quotes():
     )
     laws = [found.law for found in extract(text)]
     assert laws[0] == laws[2] == laws[3] == "한국도로공사법"
+
+
+@pytest.mark.parametrize(
+    "cited",
+    [
+        "부정경쟁방지법 제2조 제1호 (가)목",
+        "부정경쟁방지법 제2조 제1호 가.목",
+        "민법 제108조 제1, 2항",
+    ],
+)
+def test_lists_and_brackets_below_an_article_are_of_its_citation(cited, index):
+    (row,) = check_text(f"이는 {cited}의 문제이다.", index).citations
+    assert (row.text, row.status) == (cited, "verified")
 
 
 def test_an_article_of_an_unnamed_statute_is_counted_but_has_no_key(index):
@@ -220,7 +257,12 @@ def test_what_the_index_lacks_is_unchecked_and_never_absent():
         ("민법 제750조(부당이득의 내용)", "mismatch"),
         ("민법 제750조 제1항", "mismatch"),
         ("민법 제108조 제2항", "verified"),
+        ("상법 제235조(합병의 무효)", "mismatch"),
+        ("상법 제235조(합병 효과)", "verified"),
+        ("형법 제50조(형이 더 무거운 상해죄에 정한 형으로 처벌)", "verified"),
         ("민법 제108조 제3항", "mismatch"),
+        ("민법 제108조 제3, 1항", "mismatch"),
+        ("민법 제108조 제1, 3항", "mismatch"),
         ("형법 제38조 제1항 제2호", "verified"),
         ("형법 제38조 제1항 제9호", "mismatch"),
         ("민사소송법 제1조", "unchecked"),
@@ -245,6 +287,50 @@ def test_a_quotation_is_compared(index):
     for word, status in (("있", "verified"), ("없", "mismatch")):
         text = f"민법 제750조는 “{said.format(word)}”라고 규정하고 있다."
         assert statuses(text, index) == [status]
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("상법 제388조의 “이사의 보수는 정관에 그 액을 정하지”라는 부분", "verified"),
+        ("상법 제388조의 “이사의 상여는 정관에 그 액을 정하지”라는 부분", "mismatch"),
+        (
+            "저작권법 제2조 제32호에서 “공중”은 “불특정 다수인(특정 다수인을 포함한다)”이라고",
+            "verified",
+        ),
+        (
+            "저작권법 제2조 제32호에서 “공중”은 “불특정 소수인(특정 다수인을 포함한다)”이라고",
+            "mismatch",
+        ),
+        ("형법 제357조 제1항은 “부정한 청탁을 받고 재물”을 얻은 자를 벌한다", "verified"),
+        ("형법 제357조 제1항은 “정당한 청탁을 받고 재물”을 얻은 자를 벌한다", "mismatch"),
+        # A notion, a closing mark, and the words of a list that the source left out.
+        ("형법 제70조의 ‘벌금을 내지 않은 데 대한 유치’에 해당한다", "verified"),
+        ('적용법조를 "형법 제70조"로, 죄명을 "공무상 비밀누설의 죄"로', "verified"),
+        ("부정경쟁방지법 제2조 제3호 라목은 “계약관계 등에 따라 유지하여야 할”을", "verified"),
+    ],
+)
+def test_what_stands_in_double_marks_are_the_articles_words(text, status, index):
+    assert statuses(text, index) == [status]
+
+
+def test_same_articles_quotation_is_compared(index):
+    for word, status in (("1회", "verified"), ("2회", "mismatch")):
+        text = f"근로기준법 제43조 제1항, 같은 조 제2항은 “임금은 매월 {word} 이상”이라고 한다"
+        assert statuses(text, index) == ["verified", status]
+
+
+def test_a_former_version_named_from_here_on_stays_former(index):
+    text = (
+        "상표법(2004. 12. 31. 법률 제7290호로 개정되기 전의 것, 이하 같다) 제73조. 상표법 제80조."
+        " 현행 상표법 제73조"
+    )
+    assert statuses(text, index) == ["unchecked", "unchecked", "verified"]
+
+
+def test_a_decision_named_earlier_has_a_court_and_date_of_its_own(index):
+    text = "특허법원 2001. 4. 10. 선고 2000허1 판결, 위 2000다20670 판결 등 참조"
+    assert statuses(text, index) == ["unchecked", "verified"]
 
 
 def test_law_that_took_effect_after_the_text_is_unchecked(index):
