@@ -56,6 +56,24 @@ def _evaluation_bar() -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
+@contextmanager
+def _journalled(model: Any, out: Path) -> Iterator[Any]:
+    """The model with what an evaluation into `out` that was cut off has left of its answers. The
+    file goes when the block is left in good order."""
+    from lawtune.eval.journal import JOURNAL_FILE, JournalledModel
+
+    kept = JournalledModel(model, out / JOURNAL_FILE)
+    if kept.found:
+        _say(
+            f"going on: {kept.found} likelihoods and answers of an evaluation that was cut off lie"
+            f" in {out / JOURNAL_FILE} and are not computed again"
+        )
+    elif kept.stale:
+        _say(f"{out / JOURNAL_FILE} is of another model or version: beginning anew")
+    yield kept
+    kept.forget()
+
+
 def _token_counter(name: str) -> Callable[[str], int]:
     """How long a text is in tokens of a base's tokenizer."""
     from lawtune.data.encode import encode_text
@@ -149,10 +167,11 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
     out = require_creatable(arguments.out or home / "evaluation")
     model = LegalModel.load(arguments.model)
-    with _evaluation_bar() as bar:
-        evaluation = score(model, bar)
     about = describe(folder, arguments.mcq or arguments.data)
-    write_reports(evaluation, out, arguments.lang, training_rows(folder), about)
+    with _journalled(model, out) as kept:
+        with _evaluation_bar() as bar:
+            evaluation = score(kept, bar)
+        write_reports(evaluation, out, arguments.lang, training_rows(folder), about)
     print(format_table(evaluation, arguments.lang))
     print(out / "report.html")
 
