@@ -196,7 +196,18 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UserError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}"
             )
+        if "\\ud" in line.lower():
+            _refuse_half_characters(row, f"{path}, line {number}")
         yield number, row
+
+
+def _refuse_half_characters(row: dict[str, Any], where: str) -> None:
+    """JSON may name half of a surrogate pair; no text can hold one, and none could be written."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise UserError(f"{where}: {half} is half of a character; write the whole one") from None
 
 
 def sha256(path: Path) -> str:

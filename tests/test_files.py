@@ -138,3 +138,12 @@ def test_sha256_of_a_known_text(tmp_path):
     # FIPS 180-2, appendix B.1.
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert files.sha256(tmp_path / "abc") == expected
+
+
+def test_half_a_character_is_refused_and_a_whole_one_is_not(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "\\ud83d\\ude00"}\n{"a": "\\uD83D 손해"}\n', encoding="utf-8")
+    rows = files.read_jsonl(path)
+    assert next(rows) == (1, {"a": "😀"})
+    with pytest.raises(UserError, match=r"line 2: \\ud83d is half of a character"):
+        next(rows)

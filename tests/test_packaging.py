@@ -57,6 +57,15 @@ def test_the_data_card_lists_every_statute_with_its_date():
     assert f"{decisions} decisions" in card
 
 
+def test_the_data_card_counts_the_lexicon():
+    card = (STARTER / "DATA_CARD.md").read_text("utf-8")
+    head, *rows = (STARTER / "lexicon" / "frequencies.tsv").read_text("utf-8").splitlines()
+    terms = (STARTER / "lexicon" / "terms.txt").read_text("utf-8").splitlines()
+    for count in (int(head), len(rows), len(terms)):
+        assert f"{count:,} " in card
+    assert sum(file.stat().st_size for file in (STARTER / "lexicon").iterdir()) < 1_000_000
+
+
 def test_the_licence_is_apache_2():
     text = (ROOT / "LICENSE").read_text("utf-8")
     assert "Copyright 2026 The lawtune authors" in text

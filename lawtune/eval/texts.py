@@ -120,6 +120,10 @@ KOREAN = {
     "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
     "rechosen": "저장된 오답이 없어 새로 고른 문항: {count}개.",
     "questions_cut": "모델의 문맥보다 길어 앞부분을 자르고 푼 문항: {count}개.",
+    "missing": "답이 없어 빈 답으로 센 문항: {count}개.",
+    "unknown_ids": "자료에 없는 id여서 뺀 답: {count}개.",
+    "answers_cut": "너무 길어 뒤를 자르고 센 답: {count}개.",
+    "nothing_to_know": "정답에 질문보다 더 담긴 것이 없어 지표에서 뺀 문항 수: {counts}.",
     "counts_choices": "객관식 문항 {n}개 (출처 {groups}개). 구간: 출처 단위 부트스트랩"
     " {resamples}회.",
     "counts": "문항 {n}개 (출처 {groups}개), 답을 생성한 문항 {generated}개."
@@ -229,6 +233,11 @@ ENGLISH = {
     "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",
     "rechosen": "Questions whose stored distractors were missing and chosen anew: {count}.",
     "questions_cut": "Questions longer than the model's context, put without their head: {count}.",
+    "missing": "Questions without an answer, scored as empty: {count}.",
+    "unknown_ids": "Answers to ids that the data lacks, left out: {count}.",
+    "answers_cut": "Answers too long, scored without their tail: {count}.",
+    "nothing_to_know": "Questions whose gold answer has nothing that the question has not, left out"
+    " of a figure: {counts}.",
     "counts_choices": "{n} multiple-choice questions from {groups} source documents. Intervals:"
     " {resamples} bootstraps by source.",
     "counts": "{n} questions from {groups} source documents, {generated} answered in full."

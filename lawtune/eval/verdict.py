@@ -98,8 +98,12 @@ def statements(
         reservations.append(words["excluded"].format(count=len(run["accuracy_excluded"])))
     if run.get("distractors_rechosen"):
         reservations.append(words["rechosen"].format(count=run["distractors_rechosen"]))
-    if run.get("questions_cut"):
-        reservations.append(words["questions_cut"].format(count=len(run["questions_cut"])))
+    for key in ("questions_cut", "missing", "unknown_ids", "answers_cut"):
+        if run.get(key):
+            reservations.append(words[key].format(count=len(run[key])))
+    if left_out := run.get("excluded"):
+        counts = (f"{words['metrics'][name]} {len(ids)}" for name, ids in left_out.items())
+        reservations.append(words["nothing_to_know"].format(counts=", ".join(counts)))
     said += [Statement("neutral", text) for text in reservations]
     return said + ([contaminated(contamination, words)] if contamination else [])
 

@@ -94,6 +94,24 @@ def test_reservations_are_said():
     assert statements({}, {"groups": 20, "accuracy_excluded": []}, LANGUAGES["en"]) == []
 
 
+@pytest.mark.parametrize(("lang", "marked"), [("en", "0.25% of"), ("ko", "0.25%를")])
+def test_bytes_that_the_tokenizer_does_not_know_mark_the_figure(lang, marked):
+    def said(share):
+        figures = {"bits_per_byte": entry(None, base=None) | {"unknown_bytes": share}}
+        return [one.text for one in statements(figures, {}, LANGUAGES[lang])]
+
+    assert marked in said(0.0025)[0]
+    assert said(0.001) == said(0.0) == said(None) == []
+
+
+def test_what_was_left_out_of_a_score_is_said():
+    run = {"missing": ["a"], "unknown_ids": ["x", "y"], "answers_cut": ["b"]}
+    run["excluded"] = {"citation_f1": ["a", "b"], "legal_relevance": ["a"]}
+    said = " ".join(one.text for one in statements({}, run, LANGUAGES["en"]))
+    for text in ("empty: 1", "left out: 2", "tail: 1", "citations (F1) 2, legal relevance (F1) 1"):
+        assert text in said
+
+
 def test_numbers():
     assert number("bits_per_byte", 1.23456) == "1.235"
     assert number("chrf", 12.345) == "12.35" or number("chrf", 12.345) == "12.34"
