@@ -16,6 +16,7 @@ from lawtune.eval.evaluate import evaluate
 from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.report import write_reports
 from lawtune.files import read_json, read_jsonl, sha256
+from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.legal_model import LegalModel
 from lawtune.records import QAPair, read_qa, write_qa
 from lawtune.starter import CORPUS
@@ -121,6 +122,15 @@ def training_rows(model: Path) -> list[dict[str, Any]]:
     return [row for _, row in read_jsonl(log)] if log.is_file() else []
 
 
-def describe(model: Path, data: Path) -> dict[str, str]:
-    """What a report needs to be reproduced, beside the evaluation's own account."""
-    return {"model": str(model), "data": str(data), "data_sha256": sha256(data)}
+def describe(model: Path, data: Path) -> dict[str, Any]:
+    """What a report needs to be reproduced, beside the evaluation's own account: which model, how
+    it was made, and on which data it is judged."""
+    facts: dict[str, Any] = {"model": str(model), "data": str(data), "data_sha256": sha256(data)}
+    if (model / ADAPTER_WEIGHTS).is_file():
+        facts["adapter_sha256"] = sha256(model / ADAPTER_WEIGHTS)
+    if (model / TRAINING_CONFIG_FILE).is_file():
+        made = read_json(model / TRAINING_CONFIG_FILE)
+        facts["base"] = made.get("base")
+        facts["training"] = {name: made.get(name) for name in ("config", "resolved", "versions")}
+        facts["training"]["data_sha256"] = (made.get("data") or {}).get("train", {}).get("sha256")
+    return facts

@@ -1,5 +1,6 @@
 """The report's data: figures, answers and what made them, however the answers came about."""
 
+import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +148,7 @@ def sign(
 
 
 def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, Any]:
-    """Settings, number of groups, versions."""
+    """Settings, number of groups, versions, machine."""
     versions = {"lawtune": __version__, "python": platform.python_version()}
     for package in ("torch", "transformers", "peft", "sacrebleu", "kiwipiepy", "numpy"):
         try:
@@ -159,6 +160,7 @@ def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, 
         "groups": len({pair.group or f"\x00{index}" for index, pair in enumerate(pairs)}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
 
 

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from lawtune.config import EvaluateConfig
 from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Progress, Request, ask_likelihoods
+from lawtune.eval.calibration import Taken, calibration, take
 from lawtune.eval.choice import overlap_wins, pick
 from lawtune.eval.evaluate import observe_unknown
 from lawtune.eval.evaluation import SAMPLES, Evaluation, describe_setting, sign
 from lawtune.eval.sample import spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics, bits_statistics, per_record
-from lawtune.eval.table import Observed, tabulate
+from lawtune.eval.table import Observed, group_of, tabulate
 from lawtune.eval.text import clean, utf8_bytes
 from lawtune.records import ChoiceQuestion, QAPair
 
@@ -98,7 +99,8 @@ def evaluate_choices(
     pairs = [one.item.pair() for one in asked]
     golds = [pair.answer for pair in pairs]
     observed = _observe(asked, tuned, base, observe_unknown(model, golds))
-    tables = tabulate(observed, pairs, Bootstrap(config.bootstrap, config.seed))
+    bootstrap = Bootstrap(config.bootstrap, config.seed)
+    tables = tabulate(observed, pairs, bootstrap)
     rows = [_row(one, tuned, base) for one in asked]
     return Evaluation(
         n=len(pairs),
@@ -118,6 +120,12 @@ def evaluate_choices(
             "seconds": round(time.monotonic() - started, 1),
         },
         predictions=rows,
+        calibration=calibration(
+            _taken(asked, tuned),
+            _taken(asked, base) if base else None,
+            [group_of(pair, place) for place, pair in enumerate(pairs)],
+            bootstrap,
+        ),
     )
 
 
@@ -193,8 +201,16 @@ def _observe(
 
 
 def _picked(one: _Asked, nats: Likelihood, name: str) -> int:
-    scores = [READINGS[name](one, nats, place) for place in range(len(one.item.choices))]
-    return pick(scores, one.item.answer)
+    return pick(_scores(one, nats, name), one.item.answer)
+
+
+def _taken(asked: Sequence[_Asked], nats: Likelihood) -> Taken:
+    scores = [_scores(one, nats, "accuracy") for one in asked]
+    return take(scores, [one.item.answer for one in asked])
+
+
+def _scores(one: _Asked, nats: Likelihood, name: str) -> list[float]:
+    return [READINGS[name](one, nats, place) for place in range(len(one.item.choices))]
 
 
 def _overlaps(item: ChoiceQuestion) -> float:

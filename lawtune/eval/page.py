@@ -66,6 +66,7 @@ def render_page(report: Report, rows: Sequence[Mapping[str, Any]], words: Words,
         counts=counts(report["n"], run, words),
         baselines=baseline_lines(metrics, words),
         grouped=grouped(metrics),
+        tested=any(entry.get("p_holm") is not None for entry in metrics.values()),
         figures=_figures(metrics, names, words),
         parts=_parts(report, words),
         by_part=[name for name in BY_PART if name in metrics],
@@ -174,8 +175,11 @@ def _command(run: Mapping[str, Any]) -> str | None:
     """The command that makes this report again; None where the run does not say enough."""
     if not run.get("model") or not run.get("data"):
         return None
-    words = ["lawtune", "evaluate", "--model", run["model"]]
-    words += ["--mcq" if "questions_cut" in run else "--data", run["data"]]
+    if "predictions_sha256" in run:
+        words = ["lawtune", "score", "--predictions", run["model"], "--data", run["data"]]
+    else:
+        words = ["lawtune", "evaluate", "--model", run["model"]]
+        words += ["--mcq" if "questions_cut" in run else "--data", run["data"]]
     for key, value in run.get("config", {}).items():
         words += [f"--{key}", "null" if value is None else str(value)]
     return shlex.join(map(str, words))

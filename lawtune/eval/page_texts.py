@@ -19,7 +19,7 @@ KOREAN = {
     " 줄마다 다릅니다. 두 구간이 겹치더라도 짝지은 차이는 확인될 수 있습니다.",
     "key_note_alone": "가로 선은 95% 구간입니다. 눈금은 줄마다 다릅니다.",
     "by_law_heading": "법령별",
-    "part_note": "문항이 적은 칸은 구간이 넓고, 칸이 많으면 몇 칸은 우연히 차이를 보입니다.",
+    "part_note": "문항이 적은 칸은 구간이 넓습니다. 판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
     "law": "법령",
     "other_laws": "그 밖의 법령",
     "no_law": "법령이 적히지 않은 문항",
@@ -59,7 +59,7 @@ KOREAN = {
         " 것은 없습니다.",
         "found": "오염 검사({texts}): 판정한 정답 {judged}개(전체 {n}개) 가운데 {count}개를 모델이"
         " 미리 읽었습니다. 뺀 값도 함께 보십시오.",
-        "partly": "{texts}: 기록이 없어 모름.",
+        "partly": "기록이 없어 모르는 글: {texts}.",
     },
     "contaminated_share": "오염된 정답",
     "with_contaminated": "전체",
@@ -87,6 +87,18 @@ KOREAN = {
     "settings_heading": "모델, 자료, 설정, 버전",
     "types_elsewhere": "질문 유형별: report.html",
     "metrics_elsewhere": "… 그 밖의 지표 {count}개: report.html",
+    "extras": {
+        "chance": "우연",
+        "word_overlap_baseline": "글자 겹침",
+        "unknown_bytes": "<unk> 바이트",
+        "gold": "정답",
+    },
+    "p_holm": "p (보정)",
+    "detectable": "검출 한계",
+    "test_note": "p는 두 모델의 답을 출처 단위로 맞바꾸는 순열 검정의 값을 모든 지표에 걸쳐 홀름"
+    " 방법으로 보정한 것입니다. 구간이 0을 비켜 가고 p가 0.05 이하일 때만 나아졌다거나 나빠졌다고"
+    " 합니다. 검출 한계는 이 자료로 열에 여덟 번은 찾아낼 수 있는 가장 작은 차이로, 그보다 작은"
+    " 차이는 있어도 보이지 않기 쉽습니다.",
 }
 
 ENGLISH = {
@@ -108,8 +120,8 @@ ENGLISH = {
     " intervals overlap.",
     "key_note_alone": "Lines are 95% intervals; each row has its own scale.",
     "by_law_heading": "By law",
-    "part_note": "Few questions make wide intervals, and of many cells some show a difference by"
-    " chance.",
+    "part_note": "Few questions make wide intervals. Verdicts are corrected over all cells and"
+    " metrics.",
     "law": "law",
     "other_laws": "other laws",
     "no_law": "no law stated",
@@ -151,7 +163,7 @@ ENGLISH = {
         " had read none.",
         "found": "Contamination ({texts}): of {judged} gold answers judged ({n} in all) the model"
         " had read {count}. See the figures without them, too.",
-        "partly": "{texts}: no record, so unknown.",
+        "partly": "Unknown for want of a record: {texts}.",
     },
     "contaminated_share": "contaminated",
     "with_contaminated": "all",
@@ -180,4 +192,16 @@ ENGLISH = {
     "settings_heading": "Model, data, settings, versions",
     "types_elsewhere": "By question type: report.html",
     "metrics_elsewhere": "… {count} more figures: report.html",
+    "extras": {
+        "chance": "chance",
+        "word_overlap_baseline": "shared characters",
+        "unknown_bytes": "<unk> bytes",
+        "gold": "gold",
+    },
+    "p_holm": "p (Holm)",
+    "detectable": "detectable",
+    "test_note": "p is of a permutation test that swaps both models' answers by source, corrected"
+    " over all metrics (Holm). Better or worse is said only where the interval keeps off 0 and p"
+    " is at most 0.05. Detectable is the smallest true difference that data of this size shows"
+    " eight times in ten; smaller ones easily go unseen.",
 }

@@ -142,7 +142,12 @@ def test_a_question_that_does_not_fit_loses_its_head_and_is_counted():
 
 def test_the_report_has_the_shape_of_every_report():
     report = evaluate_choices(FakeModel(table([1, 3, 0, 0])), questions_of(), CONFIG).to_json()
-    assert set(report) == {"n", "signature", "metrics", "by_question_type", "samples", "run"}
+    parts = {"n", "signature", "metrics", "by_question_type", "samples", "run", "calibration"}
+    assert set(report) == parts
+    # Place 1 is taken of every question, and is right in one of four.
+    (point,) = report["calibration"]["bins"]
+    assert point["probability"] == pytest.approx(math.e**3 / (math.e + math.e**3 + 2))
+    assert point["right"] == 0.25
     assert report["samples"][0]["gold"] == "가"
     page = render_page(report, (), texts("ko"), "ko")
     assert "객관식 문항 4개" in page and "고르기(기호)" in page
