@@ -72,7 +72,9 @@ class TrainConfig:
     stay in float32. What the frozen layers make of the examples is kept in memory up to
     `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too. Where
     memory comes near `memory_limit` MB (`auto`: what is free; null: never), of the GPU where one
-    is used, less is computed at once."""
+    is used, less is computed at once. `gradient_checkpointing` computes each layer twice to keep
+    less of it; `load_in_4bit` holds the frozen base in 4 bits (bitsandbytes, on a GPU); `shard`
+    spreads the frozen layers over the processes of a run."""
 
     epochs: int = 3
     learning_rate: float = 2e-4
@@ -93,6 +95,9 @@ class TrainConfig:
     cache_dir: str | None = None
     cache_budget: int = 2000
     memory_limit: int | Literal["auto"] | None = "auto"
+    gradient_checkpointing: bool = False
+    load_in_4bit: bool = False
+    shard: bool = False
     seed: int = 42
     tensorboard: bool = False
 

@@ -71,13 +71,16 @@ class Base:
     identity: BaseIdentity
 
 
-def load_base(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Base:
+def load_base(
+    name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", quantization: Any = None
+) -> Base:
     """Load a base model.
 
     Args:
         name: `starter`, a local Hugging Face folder, a name the model manager knows, or a Hub id.
         dtype: always applied, whatever the folder's own (transformers 5 would keep bf16 as bf16).
         device: `cpu`, `cuda` or `auto`.
+        quantization: how transformers is to quantise the layers as it loads them, if at all.
 
     Raises:
         UserError: there is no such base, it is no causal language model, its weights are
@@ -85,7 +88,7 @@ def load_base(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu"
     """
     identity = identify(name)
     tokenizer = load_tokenizer(identity.path, identity.name)
-    model = _load_model(identity, dtype).to(resolve_device(device))
+    model = _load_model(identity, dtype, resolve_device(device), quantization)
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise UserError(
@@ -244,14 +247,22 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _load_model(identity: BaseIdentity, dtype: torch.dtype) -> Any:
+def _load_model(
+    identity: BaseIdentity, dtype: torch.dtype, device: torch.device, quantization: Any
+) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
-            identity.path, dtype=dtype, trust_remote_code=False, output_loading_info=True
+            identity.path,
+            dtype=dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+            # Quantised layers are made on the device that they are for.
+            device_map={"": device} if quantization else None,
+            quantization_config=quantization,
         )
     except Exception as error:
         # Everything: what a broken folder provokes in transformers and torch has no common type.
@@ -269,7 +280,7 @@ def _load_model(identity: BaseIdentity, dtype: torch.dtype) -> Any:
     # PEFT writes this name into adapter_config.json, where others look for the base.
     model.config._name_or_path = str(identity.path if identity.revision is None else identity.name)
     model.name_or_path = model.config._name_or_path
-    return model
+    return model if quantization else model.to(device)
 
 
 def _special_tokens(folder: Path, name: str, tokenizer: Any) -> dict[str, str]:

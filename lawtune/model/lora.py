@@ -70,8 +70,13 @@ def attach_lora(model: Any, config: LoraConfig) -> Any:
 
 def count_parameters(model: Any) -> tuple[int, int]:
     """(trainable, total) parameters; a matrix that two layers share counts once."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    sizes = [(p.numel() * _packed(p), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trainable in sizes if trainable), sum(n for n, _ in sizes)
+
+
+def _packed(parameter: torch.nn.Parameter) -> int:
+    """How many weights an element holds: bitsandbytes packs two 4-bit ones in a byte."""
+    return 2 * parameter.element_size() if type(parameter).__name__ == "Params4bit" else 1
 
 
 def target_names(model: Any, config: LoraConfig) -> list[str]:

@@ -36,6 +36,11 @@ class ExampleMasks:
     def __init__(self):
         self._rows: Rows | None = None
 
+    @property
+    def rows(self) -> Rows | None:
+        """What the inputs hold now."""
+        return self._rows
+
     @contextmanager
     def over(self, rows: Rows | None) -> Iterator[None]:
         """Within the context, inputs hold `rows`; None switches dropout off."""

@@ -9,7 +9,7 @@ from lawtune.train.prepare import Subject
 
 _FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
 _FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard", "train.memory_limit")
-_FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget")
+_FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget", "train.shard")
 """Keys that a resumed run may have otherwise: they do not bear on the result (a data file is
 known by its content)."""
 

@@ -21,6 +21,7 @@ from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
 from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.prefix import hash_lower, split_model
 from lawtune.train.prefix_cache import Plan, PrefixCache
+from lawtune.train.recompute import recompute_layers
 
 Precision = Literal["fp32", "bf16"]
 
@@ -143,6 +144,10 @@ class LossEngine:
             self.model.zero_grad(set_to_none=True)
             raise NonFiniteError("loss", bad)
         return StepLoss(loss_sum / total, total)
+
+    def recompute_layers(self) -> None:
+        """Keep no more than each layer's input for the gradient (`lawtune.train.recompute`)."""
+        recompute_layers(self.model, self._masks)
 
     def stand_in(self, window: Window) -> None:
         """A pass forwards and back like any other, which adds nothing to any gradient."""

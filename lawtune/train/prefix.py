@@ -75,6 +75,14 @@ def split_model(model: nn.Module) -> Parts:
     return Parts(trunk, head, boundary, blocks, lower, upper)
 
 
+def find_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of `model` (with or without a PEFT adapter around it), lowest first; none where
+    they are not in one list, as many as the configuration says."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    name = _blocks_name(inner.base_model)
+    return list(getattr(inner.base_model, name)) if name else []
+
+
 def hash_lower(model: nn.Module, boundary: int) -> str:
     """Hex SHA-256 of all that the lower part's output depends on: the model's configuration and
     every tensor below the boundary, as they stand in memory (added rows included)."""
@@ -87,6 +95,8 @@ def hash_lower(model: nn.Module, boundary: int) -> str:
         parts = name.split(".")
         if parts[0] == prefix and int(parts[1]) >= boundary:
             continue
+        if hasattr(tensor, "full_tensor"):
+            tensor = tensor.full_tensor()  # spread over several processes
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return total.hexdigest()

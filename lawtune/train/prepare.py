@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lawtune.config import FinetuneConfig
+from lawtune.config import FinetuneConfig, TrainConfig
 from lawtune.errors import UserError
 from lawtune.files import sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS, add_marker_rows, load_adapter
@@ -14,6 +14,7 @@ from lawtune.model.load import Base, load_base, max_positions, resolve_device
 from lawtune.model.lora import attach_lora
 from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
+from lawtune.train.loss import resolve_precision
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
             beyond the base's positions, or it lacks a target module.
     """
     device = resolve_device(config.train.device)
-    base = load_base(config.base, torch.float32, str(device))
+    # Layers that are to be spread over several GPUs may be too large for the one.
+    home = "cpu" if config.train.shard else str(device)
+    four_bit = four_bit_settings(config.train, device) if config.train.load_in_4bit else None
+    base = load_base(config.base, torch.float32, home, four_bit)
     longest = max_positions(base.model)
     if config.data.max_length > longest:
         raise UserError(
@@ -65,6 +69,36 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
         model = load_adapter(base, folder, trainable=True)
         return Subject(base, model, template, added, sha256(folder / ADAPTER_WEIGHTS), folder)
     return Subject(base, attach_lora(base.model, config.lora), template, added, None)
+
+
+def four_bit_settings(settings: TrainConfig, device: torch.device) -> Any:
+    """How transformers is to hold the base in 4 bits (NF4, with quantised constants).
+
+    Raises:
+        UserError: there is no GPU or no bitsandbytes, or the layers are to be sharded as well.
+    """
+    if device.type != "cuda":
+        raise UserError(
+            "train.load_in_4bit needs a CUDA GPU, and this run is on the CPU; leave it off here"
+        )
+    if settings.shard:
+        raise UserError("train.load_in_4bit and train.shard do not go together; choose one")
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "train.load_in_4bit is on, but the bitsandbytes package is not installed:"
+            " pip install 'lawtune[gpu]'"
+        ) from None
+    from transformers import BitsAndBytesConfig
+
+    exact = resolve_precision(settings.precision, device) == "fp32"
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32 if exact else torch.bfloat16,
+    )
 
 
 def _adapter_folder(name: str) -> Path:

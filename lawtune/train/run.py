@@ -12,6 +12,7 @@ import torch
 from lawtune.config import FinetuneConfig
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json
+from lawtune.model.load import resolve_device
 from lawtune.model.lora import count_parameters
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -50,6 +51,7 @@ from lawtune.train.outcome import Outcome
 from lawtune.train.prefix_cache import choose_folder, open_cache
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
+from lawtune.train.shard import shard_layers
 from lawtune.train.team_engine import Cut, TeamEngine
 
 TENSORBOARD_FOLDER = "tensorboard"
@@ -117,6 +119,8 @@ def _finetune(
             require_tensorboard()
         splits = read_splits(config)
         subject = prepare(config, adapter)
+        if config.train.shard:
+            shard_layers(subject.model, resolve_device(config.train.device), team)
         encoded = [
             split
             and encode_split(split, subject.template, subject.tokenizer, config.data.max_length)
@@ -145,8 +149,10 @@ class _Session:
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         device = next(subject.model.parameters()).device
         engine = LossEngine(subject.model, pad, resolve_precision(settings.precision, device))
+        if settings.gradient_checkpointing:
+            engine.recompute_layers()
         cut = Cut(resolve_micro_batch_tokens(settings.micro_batch_tokens, device))
-        self.engine = TeamEngine(engine, team, cut)
+        self.engine = TeamEngine(engine, team, cut, lockstep=settings.shard)
         watch = MemoryWatch(settings.memory_limit, device, team.on_this_machine)
         self.memory = MemoryGuard(self.engine, watch, self._tell)
         self.optimizer = torch.optim.AdamW(

@@ -29,12 +29,20 @@ from pathlib import Path
 from lawtune.config import FinetuneConfig, load_config
 from lawtune.errors import StoppedError, UserError
 from lawtune.train import run
+from lawtune.train.prefix import find_layers
 
-told = run._Session._log_step
+told, looked = run._Session._log_step, set()
 when = {}
 
 def log_step(session, record):
     told(session, record)
+    if session.config.train.shard and session.out not in looked:
+        looked.add(session.out)
+        frozen = [p for p in find_layers(session.subject.model)[0].parameters()
+                  if not p.requires_grad]
+        held = sum(p.to_local().numel() for p in frozen)
+        assert held == sum(p.numel() for p in frozen) / 2, held
+        print("half of the frozen layers", file=sys.stderr)
     if record.step == 5 and session.team.rank in when:
         os.kill(os.getpid(), when.pop(session.team.rank))
 
@@ -140,13 +148,19 @@ def test_two_processes_equal_one(tmp_path: Path, gpt2_base: Path):
         "last": ({"target_modules": ["c_attn"], "layers_to_transform": [1]}, settings),
         "head": ({}, settings | {"cache_budget": 0, "gradient_accumulation": 3}),
     }
+    # Layers spread over both (FSDP2), which then must take as many micro-batches as one another.
+    sharded = settings | {"gradient_accumulation": 5, "micro_batch_tokens": 100, "shard": True}
+    kinds["spread"] = (kinds["attention"][0], sharded)
+    kinds["spread-last"] = (kinds["last"][0], sharded | {"cache_budget": 0})
     words = []
     for kind, (lora, train) in kinds.items():
         two = make_config(tmp_path, gpt2_base, f"{kind}-two", lora, **train)
         words.append(saved(two, tmp_path, f"{kind}-two"))
     for done in run_processes(2, words):
         assert done.returncode == 0, done.stderr
+        assert done.stderr.count("half of the frozen layers") == 2
     for kind, (lora, train) in kinds.items():
+        train.pop("shard", None)
         one = finetune(make_config(tmp_path, gpt2_base, f"{kind}-one", lora, **train))
         assert_same_run(one.folder, tmp_path / f"{kind}-two")
         record = json.loads((tmp_path / f"{kind}-two/training_config.json").read_text("utf-8"))

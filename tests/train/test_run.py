@@ -14,7 +14,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lawtune.config import FinetuneConfig, to_dict, validate
+from lawtune.config import FinetuneConfig, TrainConfig, to_dict, validate
 from lawtune.data.ngram_filter import FILTER_FILE, load_filters
 from lawtune.data.ngrams import hash_runs, words_of
 from lawtune.errors import UserError
@@ -25,6 +25,7 @@ from lawtune.records import read_qa
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.inputs import encode_split, read_splits
 from lawtune.train.loss import LossEngine
+from lawtune.train.prepare import four_bit_settings
 from lawtune.train.run import finetune
 
 FILES = {
@@ -235,6 +236,38 @@ def test_a_gpu_run_agrees_with_the_cpu(make_config, precision: str):
     for name in ("initial_validation_loss", "best_validation_loss"):
         assert on_gpu.metrics[name] == pytest.approx(on_cpu.metrics[name], rel=tolerance)
     assert "gpu_mb" in read_rows(on_gpu.folder, "step")[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_base_in_four_bits_is_learnt_on(make_config, llama_base: Path):
+    pytest.importorskip("bitsandbytes")
+    lora = {"target_modules": "all-linear", "dropout": 0.0}
+    whole = finetune(make_config(base=llama_base, out="whole", lora=lora))
+    settings = {"load_in_4bit": True, "gradient_checkpointing": True, "device": "cuda"}
+    packed = finetune(make_config(base=llama_base, out="packed", lora=lora, train=settings))
+    assert packed.parameters == whole.parameters
+    name = "initial_validation_loss"
+    assert packed.metrics[name] == pytest.approx(whole.metrics[name], rel=0.1)
+    assert packed.metrics[name] != whole.metrics[name]
+    assert packed.metrics["best_validation_loss"] < packed.metrics[name]
+
+
+def test_four_bits_need_a_gpu_and_a_package_and_whole_layers(make_config, monkeypatch):
+    with pytest.raises(UserError, match="load_in_4bit needs a CUDA GPU"):
+        finetune(make_config(train={"load_in_4bit": True, "device": "cpu"}))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    gpu = torch.device("cuda")
+    with pytest.raises(UserError, match=r"pip install 'lawtune\[gpu\]'"):
+        four_bit_settings(TrainConfig(load_in_4bit=True), gpu)
+    with pytest.raises(UserError, match="do not go together"):
+        four_bit_settings(TrainConfig(load_in_4bit=True, shard=True), gpu)
+
+
+def test_one_process_has_nobody_to_spread_layers_over(make_config):
+    with pytest.raises(UserError, match="only one process; start it with `torchrun"):
+        finetune(make_config(train={"shard": True}))
+    assert not Path(make_config().out).exists()
 
 
 def test_resume_without_a_checkpoint_starts_afresh_and_says_so(make_config):
