@@ -97,7 +97,7 @@ SHARES: Mapping[str, Part] = {
         f"citation_{status}": lambda read, said, status=status: read.status_share(said, status)
         for status in STATUSES
     },
-    "repetition": lambda read, said: form.repeated(comparable(said).split()),
+    "repetition": lambda read, said: form.repeated(form.pieces(said)),
 }
 """Shares of all that the answers hold; the gold answer has no part in them."""
 

@@ -7,10 +7,20 @@ from lawtune.eval.text import comparable
 
 REPEATED_ORDER = 4
 
+LONGEST_WORD = 16
+"""Characters; what goes on longer without white space is taken by its characters. Else a model
+that says 0000… would repeat nothing."""
+
 
 def length(answer: str) -> int:
     """Characters."""
     return len(comparable(answer))
+
+
+def pieces(answer: str) -> list[str]:
+    """The words, parted by white space; the characters of one longer than `LONGEST_WORD`."""
+    parted = comparable(answer).split()
+    return [one for word in parted for one in (word if len(word) > LONGEST_WORD else [word])]
 
 
 def repeated(words: Sequence[str]) -> tuple[int, int]:

@@ -244,10 +244,10 @@ METRICS = {
             "lower",
             0,
             1,
-            "share of the runs of four words (parted by white space) of all answers that stood"
-            " before in the same answer",
+            "share of the runs of four words (parted by white space; of one longer than 16"
+            " characters, its characters) of all answers that stood before in the same answer",
             "Welleck et al. 2020 (seq-rep-4), arXiv:1908.04319",
-            _fixed("level:sum|of:4-grams|unit:word by white space"),
+            _fixed("level:sum|of:4-grams|unit:word by white space, characters beyond 16"),
         ),
         Metric(
             "stopped",

@@ -102,6 +102,14 @@ def test_bits_per_byte_by_hand():
     assert metrics["bits_per_byte"]["n"] == 5
 
 
+def test_bytes_under_unk_stand_beside_bits_per_byte():
+    pairs = make_pairs()
+    pairs[0] = replace(pairs[0], answer="뷁답0")
+    bits = evaluate(FakeModel(lambda p, a: -1.0), pairs, CONFIG).metrics["bits_per_byte"]
+    # Three of the bytes of five answers of four bytes each, and three more.
+    assert bits["unknown_bytes"] == pytest.approx(3 / 23)
+
+
 def test_bits_per_byte_is_a_ratio_of_sums():
     pairs = [
         replace(pair, answer=text) for pair, text in zip(make_pairs(2), ["a", "abc"], strict=True)

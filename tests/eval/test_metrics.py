@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lawtune.eval import morphemes
-from lawtune.eval.form import length, repeated
+from lawtune.eval.form import length, pieces, repeated
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.morphemes import analyse, words
 from lawtune.eval.summed import bits_statistics, ratio
@@ -57,6 +57,13 @@ def test_repetition_by_hand():
     assert repeated(["가"] * 10) == (6, 7)
     assert repeated(list("가나다라마")) == (0, 2)
     assert repeated(list("가나다")) == (0, 0)
+
+
+def test_a_loop_without_white_space_repeats_itself_too():
+    assert pieces("손해 배상　책임\n이다") == ["손해", "배상", "책임", "이다"]
+    # 1000, then 0000 the first time and 43 times more.
+    assert repeated(pieces("1" + "0" * 47)) == (43, 45)
+    assert repeated(pieces("특정경제범죄가중처벌등에관한법률")) == (0, 0)  # one word of 16
 
 
 def test_ratio_is_undefined_over_nothing():
