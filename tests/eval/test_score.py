@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unicodedata
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -144,6 +145,31 @@ def test_articles_that_do_not_exist_are_what_the_checker_is_for():
 def test_twins_in_another_encoding_score_the_same(twin):
     assert scored(twin)["metrics"] == scored("no such article")["metrics"]
     assert scored(twin)["signature"] == scored("no such article")["signature"]
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: text.replace("\n", "\r\n"),
+        full_width,
+    ],
+    ids=["nfd", "crlf", "full width"],
+)
+def test_data_in_another_encoding_scores_the_same(twin):
+    pairs = PAIRS[::7]
+    twins = [
+        replace(
+            pair,
+            question=twin(pair.question),
+            answer=twin(pair.answer),
+            citations=tuple(map(twin, pair.citations)),
+        )
+        for pair in pairs
+    ]
+    answers = predictions_of({pair.id: SHUFFLED[pair.id] + pair.answer[:40] for pair in pairs})
+    config = ScoreConfig(bootstrap=50)
+    assert score(twins, answers, config).metrics == score(pairs, answers, config).metrics
 
 
 class Parrot:
