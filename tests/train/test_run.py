@@ -60,8 +60,13 @@ def make_config(tmp_path: Path, gpt2_base: Path):
             "base": str(base),
             "data": {"train": str(train), "validation": str(validation), "max_length": 96},
             "lora": {"r": 4, "alpha": 6, "dropout": 0.2, "target_modules": ["c_attn", "lm_head"]},
-            "train": {"epochs": 3, "learning_rate": 0.02, "gradient_accumulation": 4}
-            | {"precision": "fp32"},
+            # In float32 wherever it runs: losses are compared to 1e-6.
+            "train": {
+                "epochs": 3,
+                "learning_rate": 0.02,
+                "gradient_accumulation": 4,
+                "precision": "fp32",
+            },
             "out": str(tmp_path / out),
         }
         for name, values in sections.items():
