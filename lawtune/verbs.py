@@ -132,6 +132,8 @@ def run_pretrain(arguments: Arguments, overrides: Overrides) -> None:
     config = load_config(PretrainConfig, arguments.config, overrides)
     with TrainingBar() as bar:
         result = pretrain(config, arguments.resume, bar)
+    if not result.is_main:
+        return
     for source, bits in result.bits_per_byte.items():
         print(f"held-out {source}: {bits:.3f} bits per byte")
     print(f"{result.parameters:,} parameters, {result.target_tokens:,} tokens: {result.folder}")

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from lawtune.data.corpus import Document
 from lawtune.data.encode import Window, encode_text
-from lawtune.train.loss import LossEngine
 
 PROMPT_CHARACTERS = 200
 CONTINUATION_TOKENS = 120
+
+
+class Measures(Protocol):
+    """What gives the mean loss per target token (nats): an engine, or one for several processes."""
+
+    def mean_loss(self, windows: Sequence[Window]) -> float:
+        """All dropout off."""
 
 
 class HeldOut:
@@ -33,12 +39,12 @@ class HeldOut:
                 self._windows[source].append(Window(whole, 1, document.name))
                 self._bytes[source] += len(tokenizer.decode(ids).encode())
 
-    def bits_per_byte(self, engine: LossEngine) -> Mapping[str, float]:
+    def bits_per_byte(self, engine: Measures) -> Mapping[str, float]:
         """Measure every source; `scores` are brought up to date."""
         self.loss(engine)
         return self.scores
 
-    def loss(self, engine: LossEngine) -> float:
+    def loss(self, engine: Measures) -> float:
         """The mean loss per token (nats) over all sources; `scores` are brought up to date."""
         nats, tokens = {}, 0
         for source, windows in self._windows.items():

@@ -103,7 +103,9 @@ class Hooks:
     `evaluated` hears of each one and whether it is the best so far, before any checkpoint.
     `adapt` is asked after every step, too: whether it has changed something that bears on the next
     ones and must be saved at once.
-    `stop` is asked after every step: whether to save and leave the rest for later.
+    `stop` is asked after every step: whether to save and leave the rest for later. `clock` turns
+    the seconds that a step took here into those that it counts for: of several processes, all must
+    count the same where time decides.
     """
 
     log: Callable[[StepRecord], None]
@@ -112,6 +114,7 @@ class Hooks:
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
     adapt: Callable[[Progress], bool] = lambda progress: False
     stop: Callable[[], bool] = lambda: False
+    clock: Callable[[float], float] = lambda seconds: seconds
 
 
 Schedule = Callable[[Progress], float]
@@ -191,7 +194,7 @@ class Loop:
             learning_rate=rate,
             grad_norm=norm,
             target_tokens=loss.tokens,
-            seconds=time.perf_counter() - started,
+            seconds=self.hooks.clock(time.perf_counter() - started),
         )
 
     def _advance(self, progress: Progress, record: StepRecord, steps_in_epoch: int) -> None:

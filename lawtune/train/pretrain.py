@@ -26,14 +26,16 @@ from lawtune.train.checkpoint import (
     save_checkpoint,
     trainable,
 )
+from lawtune.train.distributed import Alone, joined_team
 from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
 from lawtune.train.loss import LossEngine, resolve_device, resolve_precision
 from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
 from lawtune.train.muon import MuonWithAdamW
-from lawtune.train.pretrain_text import prepare_text, texts_read
+from lawtune.train.pretrain_text import Text, prepare_text, texts_read
 from lawtune.train.schedule import trapezoid
+from lawtune.train.team_engine import Cut, TeamEngine
 from lawtune.train.throughput import measured_peak, training_flops
 from lawtune.train.tokens import Windows
 
@@ -43,13 +45,15 @@ STABLE_FOLDER = "stable"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a run yields: the model folder, and bits-per-byte of held-out documents by source."""
+    """What a run yields: the model folder, and bits-per-byte of held-out documents by source. Of
+    several processes, one `is_main`: the one that speaks."""
 
     folder: Path
     parameters: int
     target_tokens: int
     minutes: float
     bits_per_byte: Mapping[str, float]
+    is_main: bool = True
 
 
 def pretrain(
@@ -62,11 +66,19 @@ def pretrain(
     With `resume` the run goes on from its newest valid checkpoint, bit for bit (a run by the
     clock excepted: its learning rate follows the time spent), on the text that it prepared.
 
+    Several processes (`lawtune.train.distributed`) share each step's windows; the first one alone
+    reads the sources, writes and is heard.
+
     Raises:
         UserError: no source is given, the sources hold no text, or `out` cannot be written.
     """
+    with joined_team() as team:
+        return _pretrain(config, resume, listener, team)
+
+
+def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Alone) -> Pretrained:
     out = require_writable(Path(config.out))
-    text = prepare_text(config, resume, lambda said: listener({"event": "note", "text": said}))
+    text = _prepare(config, resume, listener, team)
     windows = Windows(text.tokens, config.train.window)
     device = resolve_device(config.train.device)
     torch.manual_seed(config.train.seed)
@@ -76,18 +88,46 @@ def pretrain(
     held_out = HeldOut(
         text.held_out, text.tokenizer, config.train.window, config.train.evaluate_windows
     )
-    run = _Run(config, engine, windows, held_out, listener)
+    shared = TeamEngine(engine, team, Cut(config.train.micro_batch_tokens))
+    run = _Run(config, shared, windows, held_out, listener)
     progress = run.run(resume)
     result = Pretrained(
         out / "model",
         sum(parameter.numel() for parameter in model.parameters()),
         progress.target_tokens,
         progress.seconds / 60,
-        held_out.bits_per_byte(engine),
+        held_out.bits_per_byte(shared),
+        team.is_main,
     )
-    facts = {"config": to_dict(config), "corpus": text.facts, "windows": len(windows)}
-    facts |= {k: v for k, v in asdict(result).items() if k != "folder"}
-    facts["throughput"] = run.throughput(progress)
+    if team.is_main:
+        _write_model(config, model, text, result, run.throughput(progress), len(windows))
+    team.wait()
+    return result
+
+
+def _prepare(config: PretrainConfig, resume: bool, listener: Listener, team: Alone) -> Text:
+    """The text, made by the first process and read by all."""
+
+    def say(text: str) -> None:
+        listener({"event": "note", "text": text})
+
+    with team.together():
+        text = prepare_text(config, resume, say) if team.is_main else None
+    with team.together():
+        return text or prepare_text(config, resume=True)
+
+
+def _write_model(
+    config: PretrainConfig,
+    model: torch.nn.Module,
+    text: Text,
+    result: Pretrained,
+    throughput: dict[str, float],
+    windows: int,
+) -> None:
+    facts = {"config": to_dict(config), "corpus": text.facts, "windows": windows}
+    facts |= {k: v for k, v in asdict(result).items() if k not in ("folder", "is_main")}
+    facts["throughput"] = throughput
     facts["samples"] = sample_continuations(
         model, text.tokenizer, text.held_out, config.train.samples, config.train.seed
     )
@@ -96,7 +136,6 @@ def pretrain(
         text.tokenizer.save_pretrained(temporary)
         write_json(temporary / "pretraining.json", facts)
         write_ngram_filter(texts_read(text), temporary / FILTER_FILE)
-    return result
 
 
 def build_model(config: ArchitectureConfig, tokenizer: Any) -> torch.nn.Module:
@@ -136,21 +175,24 @@ class _Run:
     def __init__(
         self,
         config: PretrainConfig,
-        engine: LossEngine,
+        engine: TeamEngine,
         windows: Windows,
         held_out: HeldOut,
         listener: Listener,
     ):
         self.settings, self.out = config.train, Path(config.out)
-        self.engine, self.held_out = engine, held_out
-        self.optimizer = MuonWithAdamW(engine.model, config.train.weight_decay)
-        self.listeners = [listener]
+        self.engine, self.held_out, self.team = engine, held_out, engine.team
+        self.model, self.device = engine.engine.model, engine.engine.device
+        self.optimizer = MuonWithAdamW(self.model, config.train.weight_decay)
+        self.listeners = [listener] if self.team.is_main else []
         settings = config.train
         lengths = windows.lengths.tolist()
         targets = sum(lengths) - len(lengths)
-        vocabulary = engine.model.config.vocab_size
+        vocabulary = self.model.config.vocab_size
         self.flops_per_target = training_flops(config.model, vocabulary, lengths) / targets
-        self.peak = measured_peak(engine.device, engine.precision)
+        # Every process brings the machine's power, or its own GPU's, to the work.
+        peak = measured_peak(self.device, engine.engine.precision)
+        self.peak = sum(self.team.each(peak))
 
         @lru_cache(maxsize=1)
         def order(epoch: int) -> list[Step]:
@@ -163,6 +205,7 @@ class _Run:
         by_clock = settings.max_minutes is not None
         self.total_steps = None if by_clock else self.data.total_steps()
         self.length = settings.max_minutes * 60 if by_clock else self.total_steps
+        self.signal = 0
         self.interrupt = Interrupt(lambda text: self._tell({"event": "note", "text": text}))
 
     def run(self, resume: bool) -> Progress:
@@ -171,20 +214,24 @@ class _Run:
         Raises:
             StoppedError: a signal asked to stop; the state is saved.
         """
-        restored = self._restore() if resume else None
+        with self.team.together():
+            restored = self._restore() if resume else None
+        self.team.agree({"step": restored and restored.step, "settings": to_dict(self.settings)})
         progress = restored or Progress()
-        log = TrainingLog(self.out / LOG_FILE, restored and restored.step)
-        self.listeners.insert(0, log)
+        is_main, begin = self.team.is_main, restored and restored.step
+        log = TrainingLog(self.out / LOG_FILE, begin) if is_main else None
+        self.listeners = [log, *self.listeners] if log else []
         start = {"step": progress.step, "total_steps": self.total_steps}
         self._tell({"event": "start", **start, "windows": len(self.data.windows)})
         try:
             with full_disk_is_told(self.out), self.interrupt:
                 self._loop().run(progress)
         finally:
-            log.close()
+            if log:
+                log.close()
         if progress.stopped is None:
             text = f"stopped after step {progress.step}; the same command with --resume goes on"
-            raise StoppedError(text, self.interrupt.signal)
+            raise StoppedError(text, self.signal)
         return progress
 
     def _loop(self) -> Loop:
@@ -212,9 +259,15 @@ class _Run:
                 save=self._save,
                 evaluate=lambda: self.held_out.loss(self.engine),
                 evaluated=self._evaluated,
-                stop=self.interrupt.requested,
+                stop=self._stop_asked,
+                clock=lambda seconds: self.team.each(seconds)[0],
             ),
         )
+
+    def _stop_asked(self) -> bool:
+        """Whether a signal has come, to any of the processes."""
+        self.signal = self.team.highest(self.interrupt.signal or 0)
+        return self.signal > 0
 
     def throughput(self, progress: Progress) -> dict[str, float]:
         """Target tokens a second over the whole run, and the share of the measured peak that its
@@ -227,7 +280,7 @@ class _Run:
 
     def _step(self, record: StepRecord) -> None:
         share = self._throughput(record.target_tokens, record.seconds)["peak_share"]
-        self._tell({**step_row(record, self.engine.device), "peak_share": round(share, 4)})
+        self._tell({**step_row(record, self.device), "peak_share": round(share, 4)})
 
     def _done(self, progress: Progress) -> float:
         return progress.step if self.total_steps is not None else progress.seconds
@@ -237,7 +290,9 @@ class _Run:
 
     def _save(self, progress: Progress) -> None:
         """Save a checkpoint; the last one before the decay is also kept apart."""
-        parameters = trainable(self.engine.model)
+        if not self.team.is_main:
+            return
+        parameters = trainable(self.model)
         decays = self._decays(progress)
         state = {"progress": asdict(progress), "decays": decays}
         checkpoint = Checkpoint(parameters, self.optimizer.state_dict(), state)
@@ -256,7 +311,7 @@ class _Run:
         longer = not self._decays(Progress(**saved.state["progress"]))
         if saved.state["decays"] and longer and stable:
             saved = load_checkpoint(stable)
-        assign(self.engine.model, saved.parameters)
+        assign(self.model, saved.parameters)
         self.optimizer.load_state_dict(dict(saved.optimizer))
         return Progress(**saved.state["progress"])
 

@@ -60,7 +60,9 @@ for word in sys.argv[1:]:
 """
 
 
-def run_processes(size: int, words: list[str]) -> list[subprocess.CompletedProcess]:
+def run_processes(
+    size: int, words: list[str], worker: str = WORKER
+) -> list[subprocess.CompletedProcess]:
     """`size` processes as torchrun would start them, without its own start-up."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,7 +70,7 @@ def run_processes(size: int, words: list[str]) -> list[subprocess.CompletedProce
     shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, *words],
+            [sys.executable, "-c", worker, *words],
             env=os.environ | shared | {"RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_distributed import losses, run_processes, saved
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lawtune.config import ArchitectureConfig, CorpusConfig, PretrainConfig, PretrainTrainConfig
@@ -199,6 +200,31 @@ def test_a_resumed_run_equals_one_that_never_stopped(config: PretrainConfig, tmp
     resumed = pretrain(cut, resume=True)
     first, second = ((run.folder / "model.safetensors").read_bytes() for run in (whole, resumed))
     assert first == second
+
+
+PRETRAIN = """
+import sys
+from pathlib import Path
+from lawtune.config import PretrainConfig, load_config
+from lawtune.train.pretrain import pretrain
+pretrain(load_config(PretrainConfig, Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(config: PretrainConfig, tmp_path: Path):
+    config = replace(config, train=replace(config.train, precision="fp32"))
+    pretrain(config)
+    both = replace(config, out=str(tmp_path / "both"))
+    for process in run_processes(2, [saved(both, tmp_path, "both")], PRETRAIN):
+        assert process.returncode == 0, process.stderr
+    alone, together = losses(Path(config.out)), losses(Path(both.out))
+    assert together == pytest.approx(alone, rel=1e-5)
+    first, second = (Path(c.out) / "model" / "pretraining.json" for c in (config, both))
+    bits = [
+        json.loads(path.read_text("utf-8"))["bits_per_byte"]["statute"] for path in (first, second)
+    ]
+    assert bits[1] == pytest.approx(bits[0], rel=1e-4)
 
 
 def test_a_resumed_run_needs_no_sources_but_the_same_settings(
