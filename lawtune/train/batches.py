@@ -18,14 +18,16 @@ Step = list[list[int]]
 
 @dataclass(frozen=True)
 class Batch:
-    """A padded micro-batch.
+    """A micro-batch, padded or packed.
 
-    `ids` and `labels` are int64 [examples, longest]. `labels` are shifted already:
-    `labels[i, t]` is the token that position t must predict, or `IGNORED`.
+    Padded, `ids` and `labels` are int64 [examples, longest]; packed, [1, tokens], the examples one
+    after another, and `lengths` are theirs. `labels` are shifted already: `labels[i, t]` is the
+    token that position t must predict, or `IGNORED`.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
+    lengths: tuple[int, ...] | None = None
 
 
 def plan_epoch(
@@ -88,6 +90,15 @@ def collate(windows: Sequence[Window], pad_id: int) -> Batch:
         ids[row, : len(tokens)] = tokens
         labels[row, window.target_start - 1 : len(tokens) - 1] = tokens[window.target_start :]
     return Batch(ids, labels)
+
+
+def pack(windows: Sequence[Window]) -> Batch:
+    """All examples one after another. Only for a model that keeps them apart
+    (`lawtune.train.packed`)."""
+    lone = [collate([window], pad_id=0) for window in windows]
+    ids = torch.cat([batch.ids for batch in lone], dim=1)
+    labels = torch.cat([batch.labels for batch in lone], dim=1)
+    return Batch(ids, labels, tuple(len(window.ids) for window in windows))
 
 
 def _shuffled(count: int, seed: int, epoch: int) -> list[int]:

@@ -22,8 +22,8 @@ class Rows:
     """Which examples a module's input holds.
 
     `examples` are (the example's seed, its first row, the end of its rows), in order. With
-    `padded_to`, the input is [examples, padded_to, width]; without, [rows, width], where only the
-    given rows of each example stand.
+    `padded_to`, the input is [examples, padded_to, width]; without, [rows, width] or
+    [1, rows, width], where only the given rows of each example stand.
     """
 
     examples: Sequence[tuple[int, int, int]]
@@ -56,19 +56,32 @@ class ExampleMasks:
         Args:
             module: a number that tells this module's masks from those of the others.
         """
+        kept = self.kept(x, rate, module, x.dtype)
+        return x if kept is None else x * kept.mul_(scale(rate))
+
+    def kept(
+        self, x: torch.Tensor, rate: float, module: int, dtype: torch.dtype
+    ) -> torch.Tensor | None:
+        """1 where `apply` keeps an element of `x` and 0 where it drops it, in `dtype`; None where
+        dropout is off."""
         rows = self._rows
         if rows is None or rate == 0.0:
-            return x
-        dropped = round(rate * _LEVELS)
-        scale = _LEVELS / (_LEVELS - dropped)
-        mask = torch.full(x.shape, scale, dtype=x.dtype, device=x.device)
-        at = 0
+            return None
+        lowest = round(rate * _LEVELS) - _LEVELS // 2
+        kept = torch.ones(x.shape, dtype=dtype, device=x.device)
+        flat, at = kept.view(-1, x.shape[-1]), 0
         for number, (seed, start, stop) in enumerate(rows.examples):
             drawn = _draw(seed, module, (stop, x.shape[-1]), x.device)[start:]
-            place = mask[at : at + stop - start] if rows.padded_to is None else mask[number, :stop]
-            place.mul_(drawn >= dropped - _LEVELS // 2)
+            if rows.padded_to is not None:
+                at = number * rows.padded_to
+            flat[at : at + stop - start] = drawn >= lowest
             at += stop - start
-        return x * mask
+        return kept
+
+
+def scale(rate: float) -> float:
+    """What the elements that are kept are multiplied by."""
+    return _LEVELS / (_LEVELS - round(rate * _LEVELS))
 
 
 class ExampleDropout(nn.Module):

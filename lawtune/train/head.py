@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-SOFTMAX_ROWS = 32
+SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
 
 
@@ -45,20 +45,28 @@ class Head:
 def find_head(module: nn.Module | None) -> Head | None:
     """The parts of a projection, or None where it is anything but a linear layer, bare or with
     plain LoRA of PEFT's on it."""
-    from peft.tuners import lora
-
     if type(module) is nn.Linear:
         trains_bias = module.bias is not None and module.bias.requires_grad
         return None if trains_bias else Head(module.weight, module.bias)
-    if not isinstance(module, lora.Linear) or type(module.get_base_layer()) is not nn.Linear:
+    base, part = plain_lora(module)
+    if type(base) is not nn.Linear or any(p.requires_grad for p in base.parameters()):
         return None
+    return Head(base.weight, base.bias, part)
+
+
+def plain_lora(module: nn.Module | None) -> tuple[nn.Module | None, LoraPart | None]:
+    """(the layer below, its adapter) where `module` is PEFT's and does nothing but add one
+    adapter's product to the layer's; else (None, None)."""
+    from peft.tuners import lora
+
+    if not isinstance(module, lora.Linear):
+        return None, None
     names = module.active_adapters
     variant = getattr(module, "lora_variant", {})
     if len(names) != 1 or module.merged or module.disable_adapters or variant:
-        return None
-    base, part = module.get_base_layer(), _lora_part(module, names[0])
-    frozen = not any(parameter.requires_grad for parameter in base.parameters())
-    return Head(base.weight, base.bias, part) if part and frozen else None
+        return None, None
+    part = _lora_part(module, names[0])
+    return (module.get_base_layer(), part) if part else (None, None)
 
 
 def _lora_part(module: Any, name: str) -> LoraPart | None:
@@ -88,6 +96,7 @@ class HeadCrossEntropy:
     def __init__(self, head: Head, dtype: torch.dtype, chunk: int):
         self.head, self.dtype, self.chunk = head, dtype, chunk
         self._copy: torch.Tensor | None = None
+        self._logits: torch.Tensor | None = None
 
     def losses(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss of each row (nats), [rows], without gradient or dropout.
@@ -125,6 +134,14 @@ class HeadCrossEntropy:
             self._copy[:, weight.shape[1] :].copy_(lora.b.detach())
         return self._copy
 
+    def room(self, rows: int) -> torch.Tensor:
+        """Where the logits of a chunk go, [rows, vocabulary], the same memory every time: fresh
+        pages would cost a tenth of the product."""
+        if self._logits is None or len(self._logits) < rows:
+            weight = self.head.weight
+            self._logits = torch.empty(rows, len(weight), dtype=self.dtype, device=weight.device)
+        return self._logits[:rows]
+
 
 class _Pass:
     """One pass over all rows: `losses`, and in `gradients` those of the sum that were `wanted` of
@@ -139,6 +156,7 @@ class _Pass:
         wanted: tuple[str, ...],
     ):
         self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
+        self.room = owner.room
         self.weight = owner.weight()
         self.width = self.head.weight.shape[1]
         exact = self.head.weight.dtype
@@ -195,13 +213,13 @@ class _Pass:
             self.gradients["dropped"][rows] = grad_low @ self.lora.a.detach()
 
     def _logits(self, hidden: torch.Tensor, low: torch.Tensor | None) -> torch.Tensor:
-        """Logits in `dtype`, [rows, vocabulary], fresh memory."""
-        if low is None:
-            logits = hidden @ self.weight.T
-        elif self.weight.shape[1] > self.width:
-            logits = torch.cat([hidden, low.to(self.dtype)], dim=1) @ self.weight.T
-        else:
-            logits = (hidden @ self.weight.T).addmm_(low, self.lora.b.detach().T)
+        """Logits in `dtype`, [rows, vocabulary], good until the next chunk's."""
+        folded = self.weight.shape[1] > self.width
+        if folded:
+            hidden = torch.cat([hidden, low.to(self.dtype)], dim=1)
+        logits = torch.mm(hidden, self.weight.T, out=self.room(len(hidden)))
+        if low is not None and not folded:
+            logits.addmm_(low, self.lora.b.detach().T)
         return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
 
 

@@ -16,11 +16,12 @@ from torch import nn
 
 from lawtune.data.encode import Window
 from lawtune.model.load import resolve_device as resolve_device
-from lawtune.train.batches import IGNORED, collate, cut_by_tokens
+from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
 from lawtune.train.head import HeadCrossEntropy, find_head
-from lawtune.train.prefix import hash_lower, split_model
+from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache
+from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
 
 Precision = Literal["fp32", "bf16"]
@@ -76,12 +77,17 @@ class LossEngine:
         self.device = next(model.parameters()).device
         self._masks = ExampleMasks()
         install(model, self._masks)
+        fuse_activations(unwrapped(model).base_model)
         self._parts = split_model(model)
+        # A GPU makes little of the products that padding costs, and much of their number.
+        self._packs = self._parts.packs and self.device.type == "cpu"
         self._head = self._parts.head
         head = find_head(self._head)
         self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS)
         self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
+        if self.device.type == "cpu" and precision == "bf16":
+            lighten(unwrapped(model).base_model, self._masks)
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
         """What there is to cache of `windows`: the output of the layers below the lowest one that
@@ -90,7 +96,7 @@ class LossEngine:
         if parts.lower is None:
             return None
         with torch.inference_mode(), self._autocast():
-            probe = parts.lower(torch.tensor([[0]], device=self.device))
+            probe = parts.lower(torch.tensor([[0]], device=self.device), None)
         dtype = self._row_dtype() if parts.is_whole else probe.dtype
         unique = tuple(dict.fromkeys(windows))
         return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
@@ -101,9 +107,12 @@ class LossEngine:
 
     def lower(self, windows: Sequence[Window]) -> torch.Tensor:
         """The frozen part's output, [examples, longest, width], for a plan to be filled with."""
-        ids = collate(windows, self.pad_id).ids
+        batch = self._lay(windows)
         with self._autocast():
-            return self._parts.lower(ids.to(self.device))
+            hidden = self._parts.lower(batch.ids.to(self.device), batch.lengths)
+        if batch.lengths is None:
+            return hidden
+        return _padded(hidden[0].split(batch.lengths))
 
     def use(self, cache: PrefixCache) -> None:
         """Take the examples that `cache` holds from there."""
@@ -230,20 +239,23 @@ class LossEngine:
         known = all(rows is not None for rows in cached)
         if known and self._parts.is_whole:
             return torch.cat(cached).to(self.device)
-        batch = collate(windows, self.pad_id)
-        length = batch.ids.shape[1]
+        batch = self._lay(windows)
         drawn = seeds and Rows(
-            [(s, 0, len(w.ids)) for s, w in zip(seeds, windows, strict=True)], length
+            [(s, 0, len(w.ids)) for s, w in zip(seeds, windows, strict=True)],
+            None if batch.lengths else batch.ids.shape[1],
         )
         with self._autocast(), self._masks.over(drawn):
             if known:
-                padded = nn.utils.rnn.pad_sequence(cached, batch_first=True)
-                hidden = self._parts.upper(padded.to(self.device))
+                rows = torch.cat(cached)[None] if batch.lengths else _padded(cached)
+                hidden = self._parts.upper(rows.to(self.device), batch.lengths)
             else:
-                hidden = self._parts.trunk(batch.ids.to(self.device))
+                hidden = self._parts.trunk(batch.ids.to(self.device), batch.lengths)
         positions = (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
         hidden = hidden.flatten(0, 1).index_select(0, positions)
         return hidden.to(self._row_dtype()) if self._fused else hidden
+
+    def _lay(self, windows: Sequence[Window]) -> Batch:
+        return pack(windows) if self._packs else collate(windows, self.pad_id)
 
     def _cached(self, window: Window) -> torch.Tensor | None:
         return next((cache[window] for cache in self._caches if window in cache), None)
@@ -277,6 +289,10 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     else:
         native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if native else "fp32"
+
+
+def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 def _rows_between(

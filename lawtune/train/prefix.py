@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-Apply = Callable[[torch.Tensor], torch.Tensor]
+from lawtune.train.packed import Lengths, packed
+
+Apply = Callable[[torch.Tensor, Lengths], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,9 @@ class Parts:
     """A causal LM in parts: `head(trunk(ids))` are its logits, and `upper(lower(ids))` is
     `trunk(ids)`.
 
-    Token ids are int64 [examples, longest], hidden states [examples, longest, width].
+    Token ids are int64 [examples, longest], hidden states [examples, longest, width]. The second
+    argument of each is None then; where the model `packs`, it may be the lengths of examples that
+    stand one after another in a single row instead.
 
     `boundary` is how many of the `blocks` layers lie below: all of them where only the projection
     trains (then `upper` has nothing to do), 0 where there is no frozen part worth the name (then
@@ -34,6 +38,7 @@ class Parts:
     blocks: int
     lower: Apply | None = None
     upper: Apply | None = None
+    packs: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -49,30 +54,41 @@ def split_model(model: nn.Module) -> Parts:
     itself, and not made where a bit differs: then the whole model is the trunk, or nothing is
     the lower part.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrapped(model)
     head = inner.get_output_embeddings()
     probe = torch.tensor([[0, 1, 2]], device=next(model.parameters()).device)
 
-    def trunk(ids: torch.Tensor) -> torch.Tensor:
-        return inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    def trunk(ids: torch.Tensor, lengths: Lengths = None) -> torch.Tensor:
+        with packed(inner.base_model, lengths) as positions:
+            done = inner.base_model(input_ids=ids, use_cache=False, **positions)
+        return done.last_hidden_state
 
-    def whole(ids: torch.Tensor) -> torch.Tensor:
+    def whole(ids: torch.Tensor, _: Lengths = None) -> torch.Tensor:
         return inner(input_ids=ids, use_cache=False).logits
 
     with torch.no_grad():
         if head is None or not torch.equal(head(trunk(probe)), whole(probe)):
             return Parts(whole, nn.Identity(), 0, 0)
-    name = _blocks_name(inner.base_model)
-    blocks = len(getattr(inner.base_model, name)) if name else 0
-    boundary = _boundary(inner.base_model, name) if name else 0
+    return _cut_below(inner.base_model, trunk, head, probe)
+
+
+def _cut_below(model: nn.Module, trunk: Apply, head: nn.Module, probe: torch.Tensor) -> Parts:
+    name, packs = _blocks_name(model), _packs(trunk, probe)
+    blocks = len(getattr(model, name)) if name else 0
+    boundary = _boundary(model, name) if name else 0
     if boundary == 0:
-        return Parts(trunk, head, 0, blocks)
+        return Parts(trunk, head, 0, blocks, packs=packs)
     if boundary == blocks:
-        return Parts(trunk, head, blocks, blocks, lower=trunk, upper=lambda hidden: hidden)
-    lower, upper = _cut(inner.base_model, name, boundary)
+        return Parts(trunk, head, blocks, blocks, trunk, lambda hidden, _: hidden, packs)
+    lower, upper = _cut(model, name, boundary)
     if not _same(trunk, lower, upper, probe):
-        return Parts(trunk, head, 0, blocks)
-    return Parts(trunk, head, boundary, blocks, lower, upper)
+        return Parts(trunk, head, 0, blocks, packs=packs)
+    return Parts(trunk, head, boundary, blocks, lower, upper, packs)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """transformers' own model, without PEFT's around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def find_layers(model: nn.Module) -> list[nn.Module]:
@@ -86,7 +102,7 @@ def find_layers(model: nn.Module) -> list[nn.Module]:
 def hash_lower(model: nn.Module, boundary: int) -> str:
     """Hex SHA-256 of all that the lower part's output depends on: the model's configuration and
     every tensor below the boundary, as they stand in memory (added rows included)."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrapped(model)
     trunk = inner.base_model
     prefix = _blocks_name(trunk)
     config = inner.config.to_dict() | {"_name_or_path": None}
@@ -125,17 +141,20 @@ def _cut(trunk: nn.Module, name: str, boundary: int) -> tuple[Apply, Apply]:
     model hands its layers are made as always; layers that are not wanted just stand aside."""
     blocks = list(getattr(trunk, name))
 
-    def lower(ids: torch.Tensor) -> torch.Tensor:
+    def lower(ids: torch.Tensor, lengths: Lengths = None) -> torch.Tensor:
         end = _Aside(blocks[boundary])
         aside = [_Aside(block) for block in blocks[boundary + 1 :]]
-        with _standing(trunk, name, [*blocks[:boundary], end, *aside]):
-            trunk(input_ids=ids, use_cache=False)
+        standing = _standing(trunk, name, [*blocks[:boundary], end, *aside])
+        with standing, packed(trunk, lengths) as positions:
+            trunk(input_ids=ids, use_cache=False, **positions)
         return end.seen
 
-    def upper(hidden: torch.Tensor) -> torch.Tensor:
+    def upper(hidden: torch.Tensor, lengths: Lengths = None) -> torch.Tensor:
         aside = [_Aside(block, hidden) for block in blocks[:boundary]]
-        with _standing(trunk, name, [*aside, *blocks[boundary:]]):
-            return trunk(inputs_embeds=hidden, use_cache=False).last_hidden_state
+        standing = _standing(trunk, name, [*aside, *blocks[boundary:]])
+        with standing, packed(trunk, lengths) as positions:
+            done = trunk(inputs_embeds=hidden, use_cache=False, **positions)
+        return done.last_hidden_state
 
     return lower, upper
 
@@ -180,3 +199,19 @@ def _same(trunk: Apply, lower: Apply, upper: Apply, probe: torch.Tensor) -> bool
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         # Layers of this model take or give something else: it is trained without a lower part.
         return False
+
+
+def _packs(trunk: Apply, probe: torch.Tensor) -> bool:
+    """Whether examples in one row come out as they do alone."""
+    lengths = (2, 3)
+    row = torch.cat([probe[:, : lengths[0]] + 1, probe], dim=1)
+    try:
+        with torch.no_grad():
+            together = trunk(row, lengths).split(lengths, dim=1)
+            alone = [trunk(part, None) for part in row.split(lengths, dim=1)]
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        return False
+    return all(
+        torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3 * theirs.abs().max().item())
+        for ours, theirs in zip(together, alone, strict=True)
+    )

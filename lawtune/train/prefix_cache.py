@@ -27,7 +27,7 @@ from lawtune.train.distributed import Alone, spread
 HIDDEN_FILE = "hidden.safetensors"
 KEY_FILE = "key.json"
 
-FILL_TOKENS = 2048
+FILL_TOKENS = 1024
 """The padded size of a batch when the cache is filled."""
 
 _TENSOR = "hidden"

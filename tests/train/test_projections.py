@@ -1,0 +1,115 @@
+"""bfloat16 projections with the adapter folded in, beside PEFT's own under autocast."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from test_loss import gradients
+from test_prefix_cache import MODELS
+
+from lawtune.config import LoraConfig
+from lawtune.model.lora import attach_lora
+from lawtune.train.dropout import ExampleMasks, Rows, install
+from lawtune.train.prefix import unwrapped
+from lawtune.train.projections import GELU, fuse_activations, lighten
+
+LORA = LoraConfig(r=4, alpha=6, dropout=0.4)
+ROWS = Rows([(5, 0, 6), (8, 0, 4)], padded_to=6)
+IDS = torch.randint(372, (2, 6), generator=torch.Generator().manual_seed(2))
+
+
+def make_pair(model: str, lora: LoraConfig = LORA):
+    """(as PEFT has it, lightened), with equal masks."""
+    plain = tiny.randomise(attach_lora(MODELS[model](), lora))
+    pair = []
+    for adapted in (plain, copy.deepcopy(plain)):
+        masks = ExampleMasks()
+        install(adapted, masks)
+        pair.append((adapted.eval(), masks))
+    lighten(unwrapped(pair[1][0]).base_model, pair[1][1])
+    return pair
+
+
+def run(model, masks, ids: torch.Tensor, precision: torch.dtype | None) -> dict:
+    """The trunk's output, and the gradients of a weighted sum of it."""
+    autocast = torch.autocast(
+        "cpu", dtype=precision or torch.bfloat16, enabled=precision is not None
+    )
+    with autocast, masks.over(ROWS):
+        hidden = unwrapped(model).base_model(input_ids=ids, use_cache=False).last_hidden_state
+    (hidden.float() * torch.linspace(-1, 1, hidden.numel()).view_as(hidden)).sum().backward()
+    found = gradients(model)
+    assert all(gradient.dtype == torch.float32 for gradient in found.values())
+    return {"output": hidden.detach().float()} | found
+
+
+def error(found: dict, reference: dict) -> float:
+    """The median over output and parameters of the relative error in Frobenius norm."""
+    assert found.keys() == reference.keys()
+    norms = [
+        torch.linalg.norm(found[name] - exact) / torch.linalg.norm(exact)
+        for name, exact in reference.items()
+    ]
+    return torch.stack(norms).median().item()
+
+
+@pytest.mark.parametrize("layers", [None, (2, 3)])
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_no_farther_from_float32_than_autocast_is(model: str, layers):
+    plain, light = make_pair(model, replace(LORA, layers_to_transform=layers))
+    ours, theirs = [], []
+    for seed in range(4):
+        ids = torch.randint(372, (2, 6), generator=torch.Generator().manual_seed(seed))
+        exact = run(*plain, ids, None)
+        ours.append(error(run(*light, ids, torch.bfloat16), exact))
+        theirs.append(error(run(*plain, ids, torch.bfloat16), exact))
+    assert max(ours) < 0.1
+    assert sum(ours) <= 1.3 * sum(theirs)
+
+
+def test_the_adapter_as_it_stands_is_used_and_dropout_follows_the_masks():
+    (_, _), (model, masks) = make_pair("gpt2")
+    first, again = (run(model, masks, IDS, torch.bfloat16)["output"] for _ in range(2))
+    assert torch.equal(first, again)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.zero_()
+    silent = run(model, masks, IDS, torch.bfloat16)["output"]
+    assert not torch.equal(silent, first)
+    # Nothing is left of the adapter then, nor of its dropout.
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = unwrapped(model).base_model(input_ids=IDS, use_cache=False).last_hidden_state
+    assert torch.equal(hidden.float(), silent)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_names_and_what_trains_stay_and_frozen_projections_halve(model: str):
+    (plain, _), (light, _) = make_pair(model)
+    before, after = plain.state_dict(), light.state_dict()
+    assert before.keys() == after.keys()
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[name].to(tensor.dtype))
+        halved = ".h." in name or ".layers." in name
+        halved &= "lora" not in name and "ln_" not in name and "norm" not in name
+        assert tensor.dtype == (torch.bfloat16 if halved else torch.float32)
+
+
+def test_a_projection_that_trains_is_left_alone():
+    model = MODELS["gpt2"]()
+    model.transformer.h[1].mlp.requires_grad_(False)
+    lighten(model.transformer, ExampleMasks())
+    assert model.transformer.h[1].mlp.c_fc.weight.dtype == torch.bfloat16
+    assert model.transformer.h[0].mlp.c_fc.weight.dtype == torch.float32
+
+
+def test_the_fused_activation_is_the_same_function():
+    model = MODELS["gpt2"]()
+    before = model.transformer.h[0].mlp.act
+    fuse_activations(model)
+    after = model.transformer.h[0].mlp.act
+    x = torch.linspace(-9, 9, 2001)
+    assert isinstance(after, GELU)
+    assert torch.allclose(after(x), before(x), rtol=1e-5, atol=1e-6)
