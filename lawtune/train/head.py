@@ -143,6 +143,11 @@ class HeadCrossEntropy:
         return self._logits[:rows]
 
 
+    def rest(self) -> None:
+        """Give that memory back; the next chunk takes it anew."""
+        self._logits = None
+
+
 class _Pass:
     """One pass over all rows: `losses`, and in `gradients` those of the sum that were `wanted` of
     "a", "b", "weight", "hidden" and "dropped"."""

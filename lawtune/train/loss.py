@@ -123,6 +123,12 @@ class LossEngine:
         self._projected_tokens = tokens
         if self._fused:
             self._fused.chunk = tokens
+        self.rest()
+
+    def rest(self) -> None:
+        """Give back the memory that is kept from step to step."""
+        if self._fused:
+            self._fused.rest()
 
     def accumulate(
         self, micro_batches: Sequence[Sequence[Window]], mine: slice = slice(None)
@@ -157,6 +163,7 @@ class LossEngine:
     def recompute_layers(self) -> None:
         """Keep no more than each layer's input for the gradient (`lawtune.train.recompute`)."""
         recompute_layers(self.model, self._masks)
+        self._packs = False  # the second pass would not know where the examples end
 
     def stand_in(self, window: Window) -> None:
         """A pass forwards and back like any other, which adds nothing to any gradient."""

@@ -28,7 +28,9 @@ def lighten(trunk: nn.Module, masks: ExampleMasks) -> None:
         if type(base) not in (nn.Linear, Conv1D) or module in wrapped:
             continue
         wrapped.add(base)
-        if not any(parameter.requires_grad for parameter in base.parameters()):
+        trains = any(parameter.requires_grad for parameter in base.parameters())
+        # A weight that is spread over processes is another kind of tensor.
+        if not trains and type(base.weight.data) is torch.Tensor:
             module.forward = _Projection(base, lora, masks).forward
 
 

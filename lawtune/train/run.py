@@ -186,6 +186,7 @@ class _Session:
             self._introduce(progress)
             with full_disk_is_told(self.out), self.interrupt:
                 self._loop().run(progress)
+                self.engine.engine.rest()
             self._conclude(progress)
         finally:
             for log in closing:

@@ -159,4 +159,4 @@ def test_a_run_stays_within_its_limit(tmp_path: Path, monkeypatch):
     held = finetune(make_config(tmp_path, base, "held", lora, **settings, memory_limit=limit))
     assert max(peaks) < limit * 1e6 < free / memory.FILLED
     first = notes(held.folder)[0]
-    assert f"memory nears {limit} MB" in first["text"] and first["step"] == 0
+    assert f"memory nears {limit} MB" in first["text"] and first["step"] <= 1

@@ -24,7 +24,7 @@ from lawtune.prompt import PromptTemplate
 from lawtune.records import read_qa
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.inputs import encode_split, read_splits
-from lawtune.train.loss import LossEngine
+from lawtune.train.loss import LossEngine, resolve_precision
 from lawtune.train.prepare import four_bit_settings
 from lawtune.train.run import finetune
 
@@ -93,7 +93,8 @@ def validation_loss(config: FinetuneConfig) -> float:
     _, split = read_splits(config)
     template = PromptTemplate.load(out)
     encoded = encode_split(split, template, base.tokenizer, config.data.max_length)
-    return LossEngine(model, base.tokenizer.pad_token_id).mean_loss(encoded.windows)
+    precision = resolve_precision(config.train.precision, torch.device("cpu"))
+    return LossEngine(model, base.tokenizer.pad_token_id, precision).mean_loss(encoded.windows)
 
 
 def test_the_folder_is_complete_and_describes_itself(make_config, gpt2_base: Path):
