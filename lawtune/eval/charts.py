@@ -53,7 +53,8 @@ Entry = Mapping[str, Any]
 @dataclass(frozen=True)
 class ForestRow:
     """A difference with its interval. `flip` where lower is better: right always means better; a
-    row whose judgement is neutral has no better side, and only its figures are told."""
+    row whose judgement is neutral has no better side, and only its figures are told. `unit` is the
+    last decimal that is shown: the scale is no finer."""
 
     label: str
     delta: float
@@ -61,17 +62,20 @@ class ForestRow:
     text: str
     judgement: str
     flip: bool
+    unit: float = 0.0
 
 
 @dataclass(frozen=True)
 class PairRow:
     """A metric of both models, or of one alone. `text` are the figures in words, `note` which way
-    is better."""
+    is better; `span` is the metric's range, and `unit` the last decimal that is shown."""
 
     label: str
     note: str
     entry: Entry
     text: str
+    span: tuple[float | None, float | None] = (None, None)
+    unit: float = 0.0
 
 
 def pairs(rows: Sequence[PairRow], names: Sequence[str], title: str) -> Markup:
@@ -84,7 +88,7 @@ def pairs(rows: Sequence[PairRow], names: Sequence[str], title: str) -> Markup:
     parts = _pair_legend(MARGIN, names)
     for place, row in enumerate(rows):
         y = 24.0 + ROW_HEIGHT * place
-        scale = _Scale(*_reach(row.entry), MARGIN, WIDTH - MARGIN)
+        scale = _Scale(*_reach(row), MARGIN, WIDTH - MARGIN)
         parts += [
             label(MARGIN, y + 14, _shortened(row.label), row.note),
             text(WIDTH - MARGIN, y + 14, row.text, "end"),
@@ -106,7 +110,7 @@ def forest(
     middle, half = WIDTH / 2, WIDTH / 2 - MARGIN
     height = SHARED_ROW_HEIGHT if shared_scale else ROW_HEIGHT
     foot = 24 + height * len(rows)
-    reaches = [max(map(abs, (row.delta, *(row.bounds or ())))) or 1 for row in rows]
+    reaches = [max(map(abs, (row.delta, *(row.bounds or ()), row.unit))) or 1 for row in rows]
     parts = [
         line((middle, 20), (middle, foot), "zero"),
         text(middle - 8, 12, sides[0], "end"),
@@ -220,11 +224,17 @@ class _Scale:
         return self.left + share * (self.right - self.left)
 
 
-def _reach(entry: Entry) -> tuple[float, float]:
-    """What a row's axis must hold."""
+def _reach(row: PairRow) -> tuple[float, float]:
+    """What a row's axis must hold: its figures, or, where they are all as good as one, the
+    metric's range."""
+    entry = row.entry
     bounds = (*(entry["ci95"] or ()), *(entry.get("base_ci95") or ()))
     known = [figure for figure in (entry["value"], entry["base"], *bounds) if figure is not None]
-    return min(known), max(known)
+    low, high = min(known), max(known)
+    if high - low > row.unit:
+        return low, high
+    ends = row.span
+    return (low if ends[0] is None else ends[0]), ((2 * high or 1) if ends[1] is None else ends[1])
 
 
 def _pair_marks(entry: Entry, scale: _Scale, y: float) -> list[str]:

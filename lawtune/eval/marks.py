@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-SHOWN = 1500
+SHOWN = 1000
 """Characters of a text that are shown; the rest is counted."""
 
 FEWEST_LETTERS = 4

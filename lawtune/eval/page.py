@@ -19,6 +19,7 @@ from lawtune.eval.verdict import (
     headline,
     interval,
     judge,
+    last_decimal,
     number,
     statements,
 )
@@ -111,7 +112,8 @@ def _pair_row(name: str, entry: Mapping[str, Any], words: Words) -> PairRow:
     if entry["base"] is not None:
         value = f"{_typographic(number)(name, entry['base'])} → {value}"
     note = f"{words['arrows'][METRICS[name].better]} · n={entry['n']}"
-    return PairRow(words["metrics"].get(name, name), note, entry, value)
+    span = (METRICS[name].low, METRICS[name].high)
+    return PairRow(words["metrics"].get(name, name), note, entry, value, span, last_decimal(name))
 
 
 def _parts(report: Report, words: Words) -> list[dict[str, Any]]:
@@ -158,6 +160,7 @@ def _forest_row(label: str, name: str, entry: Mapping[str, Any]) -> ForestRow:
         text=_typographic(difference)(name, entry),
         judgement=judge(name, entry),
         flip=METRICS[name].better == "lower",
+        unit=last_decimal(name),
     )
 
 

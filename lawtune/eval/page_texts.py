@@ -19,7 +19,7 @@ KOREAN = {
     " 줄마다 다릅니다. 두 구간이 겹치더라도 짝지은 차이는 확인될 수 있습니다.",
     "key_note_alone": "가로 선은 95% 구간입니다. 눈금은 줄마다 다릅니다.",
     "by_law_heading": "법령별",
-    "part_note": "문항이 적은 칸은 구간이 넓습니다. 판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
+    "part_note": "문항이 적은 칸은 구간이 넓습니다.",
     "law": "법령",
     "other_laws": "그 밖의 법령",
     "no_law": "법령이 적히지 않은 문항",
@@ -99,6 +99,7 @@ KOREAN = {
     " 방법으로 보정한 것입니다. 구간이 0을 비켜 가고 p가 0.05 이하일 때만 나아졌다거나 나빠졌다고"
     " 합니다. 검출 한계는 이 자료로 열에 여덟 번은 찾아낼 수 있는 가장 작은 차이로, 그보다 작은"
     " 차이는 있어도 보이지 않기 쉽습니다.",
+    "part_verdicts": "판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
 }
 
 ENGLISH = {
@@ -120,8 +121,7 @@ ENGLISH = {
     " intervals overlap.",
     "key_note_alone": "Lines are 95% intervals; each row has its own scale.",
     "by_law_heading": "By law",
-    "part_note": "Few questions make wide intervals. Verdicts are corrected over all cells and"
-    " metrics.",
+    "part_note": "Few questions make wide intervals.",
     "law": "law",
     "other_laws": "other laws",
     "no_law": "no law stated",
@@ -181,7 +181,7 @@ ENGLISH = {
     " not in that index, former law, or an article of an unknown statute.",
     "more_characters": "({count} more characters)",
     "not_stopped": "cut off, not ended",
-    "false_citations": "{count} absent or mismatched citations",
+    "false_citations": "absent or mismatched citations: {count}",
     "likeness": "chrF {value}",
     "worst_heading": "The {count} worst answers",
     "worst_note": "Those first that cite most provisions and decisions which do not exist or say"
@@ -204,4 +204,5 @@ ENGLISH = {
     " over all metrics (Holm). Better or worse is said only where the interval keeps off 0 and p"
     " is at most 0.05. Detectable is the smallest true difference that data of this size shows"
     " eight times in ten; smaller ones easily go unseen.",
+    "part_verdicts": "Verdicts are corrected over all cells and metrics.",
 }

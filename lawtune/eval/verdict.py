@@ -150,6 +150,11 @@ def number(name: str, value: float | None, signed: bool = False) -> str:
     return f"{value:{sign}.{DIGITS.get(name, 3)}f}"
 
 
+def last_decimal(name: str) -> float:
+    """What one in the last decimal shown of a metric is worth."""
+    return 10.0 ** -DIGITS.get(name, 3)
+
+
 def interval(name: str, bounds: list[float] | None, signed: bool = False) -> str:
     """`[low, high]`; empty where undefined."""
     if bounds is None:

@@ -161,3 +161,19 @@ def test_reliability_lies_where_its_numbers_say():
     assert WORDS["reliability_x"] in {text for text, _, _ in labels}
     alone = account | {"base_bins": None}
     assert not ElementTree.fromstring(reliability(alone, ["model"], WORDS)).findall("rect")
+
+
+def test_figures_as_good_as_one_lie_on_the_metrics_whole_range():
+    entry = {"value": 1e-9, "ci95": [0.0, 2e-9], "base": None, "base_ci95": None}
+    row = PairRow("a", "", entry, "0.000", span=(0, 1), unit=0.001)
+    labels = [
+        text.text for text in ElementTree.fromstring(pairs([row], ["m"], "t")).findall("text")
+    ]
+    assert {"0", "0.5", "1"} <= set(labels)
+    open_ended = PairRow("a", "", entry | {"value": 16.0, "ci95": None}, "", span=(0, None))
+    drawing = ElementTree.fromstring(pairs([open_ended], ["m"], "t"))
+    assert not any((text.text or "").startswith("−") for text in drawing.findall("text"))
+    # Nor is a difference drawn on a finer scale than its figures are told.
+    moved = ForestRow("a", 1e-12, (0.0, 1e-12), "0.000", "none", False, unit=0.001)
+    labels = [text.text for text in draw([moved]).findall("text")]
+    assert "+0.001" in labels
