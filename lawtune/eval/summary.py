@@ -61,13 +61,18 @@ def counts(n: int, run: Mapping[str, Any], words: Mapping[str, Any]) -> str:
 
 
 def baseline_lines(metrics: Mapping[str, Any], words: Mapping[str, Any]) -> list[str]:
-    """What accuracy is to be compared with, where that is known."""
-    entry = metrics.get("accuracy", {})
-    if entry.get("chance") is None:
-        return []
-    chance = number("accuracy", entry["chance"])
-    overlap = number("accuracy", entry.get("word_overlap_baseline"))
-    return [words["baselines"].format(chance=chance, overlap=overlap)]
+    """What the figures are to be read beside: what accuracy is to be compared with, and how much of
+    the gold answers the tokenizer does not know."""
+    lines = []
+    accuracy = metrics.get("accuracy", {})
+    if accuracy.get("chance") is not None:
+        chance = number("accuracy", accuracy["chance"])
+        overlap = number("accuracy", accuracy.get("word_overlap_baseline"))
+        lines.append(words["baselines"].format(chance=chance, overlap=overlap))
+    unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
+    if unknown is not None:
+        lines.append(words["unknown_share"].format(share=f"{unknown:.2%}"))
+    return lines
 
 
 def _metric_rows(metrics: Mapping[str, Any], words: Mapping[str, Any]) -> list[list[str]]:

@@ -116,6 +116,7 @@ KOREAN = {
         "same": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})과 구별되지 않습니다.",
     },
     "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
+    "unknown_share": "정답 바이트 가운데 토크나이저가 모르는 것(<unk>): {share}.",
     "unknown_bytes": "정답의 {share}를 토크나이저가 모릅니다(<unk>): 비트/바이트를 토크나이저가"
     " 다른 모델과 비교할 수 없습니다.",
     "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
@@ -229,6 +230,7 @@ ENGLISH = {
         " ({other}).",
     },
     "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
+    "unknown_share": "Bytes of the gold answers unknown to the tokenizer (<unk>): {share}.",
     "unknown_bytes": "{share} of the gold answers' bytes are unknown to the tokenizer (<unk>): bits"
     " per byte do not compare with a model of another tokenizer.",
     "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",

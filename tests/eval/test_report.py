@@ -228,6 +228,14 @@ def test_metrics_stand_under_headings_and_none_is_lost(monkeypatch):
     assert "other" not in grouped(name for name in METRICS if name != "further")
 
 
+def test_the_share_of_bytes_under_unk_is_shown():
+    metrics = make_metrics()
+    assert "<unk>" not in format_table(make_evaluation(), "en")
+    metrics["bits_per_byte"]["unknown_bytes"] = 0.0003
+    evaluation = replace(make_evaluation(), metrics=metrics)
+    assert "(<unk>): 0.03%." in format_table(evaluation, "en")
+
+
 def test_the_table_is_aligned_by_terminal_cells():
     rows = format_table(make_evaluation(), "ko").splitlines()[2:9]
     assert len({cell_len(row) for row in rows}) == 1
