@@ -172,6 +172,18 @@ def _add_evaluation(actions: Any) -> None:
     _add_source(verb)
     _add_language(verb)
 
+    verb = _verb(actions, "compare", verbs.run_compare, "two models, paired", EvaluateConfig)
+    for side in ("A", "B"):
+        text = (
+            f"a model, a predictions file (.jsonl), or several runs of one recipe: {side}1,{side}2"
+        )
+        verb.add_argument(side.lower(), type=_names, metavar=side, help=text)
+    verb.add_argument("--data", type=Path, required=True, metavar="FILE", help="Q&A to ask both")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="default: comparison, inside B")
+    verb.add_argument("--limit", type=_positive, metavar="N", help="a sample of N records, by type")
+    _add_source(verb)
+    _add_language(verb)
+
     verb = _verb(actions, "cite", verbs.run_cite, "find and check every citation of a text")
     verb.add_argument("file", type=Path, nargs="?", metavar="FILE", help="default: standard input")
     verb.add_argument("--format", choices=["text", "json"], default="text")
@@ -263,6 +275,13 @@ def _add_source(verb: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="statutes and decisions to check citations against; default: those of lawtune",
     )
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"an empty name in {text!r}")
+    return names
 
 
 def _positive(text: str) -> int:

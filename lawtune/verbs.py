@@ -234,6 +234,60 @@ def run_score(arguments: Arguments, overrides: Overrides) -> None:
     print(out / "report.html")
 
 
+def run_compare(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune compare`: write the reports, print the verdict, the table and where the page is."""
+    from lawtune.eval.compare import compare, require_one_test
+    from lawtune.eval.report import format_summary, write_reports
+    from lawtune.eval.sample import sample_indices
+    from lawtune.eval.score import read_predictions
+    from lawtune.files import require_creatable, sha256
+    from lawtune.model.load import find_tokenizer
+    from lawtune.model.manager import ModelManager
+    from lawtune.records import read_qa
+
+    config = _with_sources(load_config(EvaluateConfig, None, overrides), arguments)
+    pool = read_qa(arguments.data)
+    pairs = [pool[i] for i in sample_indices(pool, arguments.limit, config.seed)]
+    names = [*arguments.a, *arguments.b]
+    files = [Path(name) for name in names if _is_answers(name)]
+    models = [name for name in names if not _is_answers(name)]
+    require_one_test(files, config.max_new_tokens if models else None)
+    # What is not there must not show after the first model's hour of work.
+    for path in files:
+        read_predictions(path, pairs)
+    for name in models:
+        find_tokenizer(str(ModelManager().resolve(name)))
+    first = Path(ModelManager().resolve(arguments.b[0]))
+    home = first if first.is_dir() else first.parent if first.is_file() else Path()
+    out = require_creatable(arguments.out or home / "comparison")
+    a, b = ([_source(name) for name in side] for side in (arguments.a, arguments.b))
+    with _evaluation_bar() as bar:
+        comparison = compare(a, b, pairs, config, bar, pool)
+    about = {"data": str(arguments.data), "data_sha256": sha256(arguments.data)}
+    write_reports(comparison, out, arguments.lang, run=about)
+    print(format_summary(comparison, arguments.lang), end="")
+    print(out / "report.html")
+
+
+def _is_answers(name: str) -> bool:
+    return name.endswith(".jsonl")
+
+
+def _source(name: str) -> Callable[[Any, Any], Any]:
+    """Where one side's answers come from; a model is loaded only when its turn comes."""
+    from lawtune.eval.compare import answers_of_file, answers_of_model
+    from lawtune.eval.contamination import known_text
+    from lawtune.model.legal_model import LegalModel
+
+    def ask(plan: Any, progress: Any) -> Any:
+        if _is_answers(name):
+            return answers_of_file(Path(name), plan)
+        model = LegalModel.load(name)
+        return answers_of_model(model, known_text(model.folders), plan, progress)
+
+    return ask
+
+
 def run_models_list(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune models list`: a line for each model."""
     from lawtune.model.manager import ModelManager

@@ -84,12 +84,18 @@ def test_a_missing_value(line):
         ("evaluate --model M --data F --limit 0", "must be 1 or more"),
         ("evaluate --model M --data F --limit x", "--limit"),
         ("evaluate --model M --data {tmp}/gone.jsonl", "no such file"),
+        ("compare A --data F", "B"),
+        ("compare A,,C B --data F", "an empty name in 'A,,C'"),
+        ("compare starter B --data {tmp}/gone.jsonl", "no such file"),
+        ("compare {tmp}/x.jsonl {tmp}/y.jsonl --data {tmp}/good.jsonl", "no such file: .*x.jsonl"),
+        ("compare ./nosuch starter --data {tmp}/good.jsonl", "nosuch"),
         ("ask M 질문 --type faq", "invalid choice: 'faq'"),
         ("models --root {tmp} show gone", "gone"),
     ],
 )
 def test_a_users_error_is_one_line_and_status_2(tmp_path, capsys, line, message):
     (tmp_path / "bad.jsonl").write_text('{"question": "a", "answer": "b"}\n{"question":\n')
+    (tmp_path / "good.jsonl").write_text('{"question": "a", "answer": "b"}\n')
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(line.format(tmp=tmp_path).split()) == 2
     out, err = capsys.readouterr()

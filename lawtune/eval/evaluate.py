@@ -45,18 +45,10 @@ def evaluate(
     Raises:
         UserError: `pairs` is empty, or two records with different answers share an id.
     """
-    if not pairs:
-        raise UserError("nothing to evaluate: the data holds no record")
-    refuse_ambiguous_ids(pool or pairs)
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
-    # Cleaned once, here: a file in NFD or with CRLF scores as its NFC twin everywhere below.
-    pairs = [cleaned(pair) for pair in pairs]
-    pool = [cleaned(pair) for pair in pool] if pool is not None else pairs
-    index = law_index(config)
-    chosen = resolve_choices(pairs, pool, config.seed)
-    asked = sample_indices(pairs, config.generate, config.seed)
-    plan = Plan(pairs, chosen, asked, config)
+    plan, index = prepare(pairs, config, pool), law_index(config)
+    pairs, chosen, asked = plan.pairs, plan.chosen, plan.asked
 
     tuned = ask(model, plan, report_progress, prefix="")
     base = None
@@ -67,7 +59,9 @@ def evaluate(
         Answers(out.texts, [one.stopped for one in out.answers]) for out in (tuned, base) if out
     ]
     unknown = observe_unknown(model, [pair.answer for pair in pairs])
-    observed = _observe(plan, tuned, base, unknown) | observe_answers(pairs, asked, said, index)
+    observed = observe_likelihoods(plan, tuned, base, unknown) | observe_answers(
+        pairs, asked, said, index
+    )
     rows = [_row(pairs[i], tuned, base, place) for place, i in enumerate(asked)]
     run = {
         "model": model.name,
@@ -80,13 +74,31 @@ def evaluate(
     return replace(
         assemble(Answered(pairs, asked, rows, index), observed, config, run),
         calibration=calibration(
-            _taken(plan, tuned),
-            _taken(plan, base) if base else None,
+            taken(plan, tuned),
+            taken(plan, base) if base else None,
             [group_of(pairs[i], i) for i in chosen.choices],
             bootstrap,
         ),
         contamination=contamination(pairs, filters, observed, bootstrap) if filters else None,
     )
+
+
+def prepare(
+    pairs: Sequence[QAPair], config: EvaluateConfig, pool: Sequence[QAPair] | None = None
+) -> Plan:
+    """What every model is asked: the cleaned records, their choices, which to answer in full.
+
+    Raises:
+        UserError: `pairs` is empty, or two records with different answers share an id.
+    """
+    if not pairs:
+        raise UserError("nothing to evaluate: the data holds no record")
+    refuse_ambiguous_ids(pool or pairs)
+    # Cleaned once, here: a file in NFD or with CRLF scores as its NFC twin everywhere below.
+    pairs = [cleaned(pair) for pair in pairs]
+    pool = [cleaned(pair) for pair in pool] if pool is not None else pairs
+    chosen = resolve_choices(pairs, pool, config.seed)
+    return Plan(pairs, chosen, sample_indices(pairs, config.generate, config.seed), config)
 
 
 def observe_unknown(model: Model, golds: Sequence[str]) -> Statistics:
@@ -95,7 +107,7 @@ def observe_unknown(model: Model, golds: Sequence[str]) -> Statistics:
     return shares(zip(model.unknown_bytes(golds), map(utf8_bytes, golds), strict=True))
 
 
-def _observe(
+def observe_likelihoods(
     plan: Plan, tuned: Outputs, base: Outputs | None, unknown: Statistics
 ) -> dict[str, Observed]:
     """The metrics of likelihood."""
@@ -132,7 +144,8 @@ def _right(
     return per_record([gold_wins(row) for row in _scores(plan, out, value)])
 
 
-def _taken(plan: Plan, out: Outputs) -> Taken:
+def taken(plan: Plan, out: Outputs) -> Taken:
+    """The choices that one model takes, as `accuracy` reads them."""
     return take(_scores(plan, out, _gain), [0] * len(plan.chosen.choices))
 
 

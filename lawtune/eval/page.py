@@ -180,6 +180,9 @@ def _command(run: Mapping[str, Any]) -> str | None:
         return None
     if "predictions_sha256" in run:
         words = ["lawtune", "score", "--predictions", run["model"], "--data", run["data"]]
+    elif "compared" in run:
+        words = ["lawtune", "compare", *(",".join(side) for side in run["compared"].values())]
+        words += ["--data", run["data"]]
     else:
         words = ["lawtune", "evaluate", "--model", run["model"]]
         words += ["--mcq" if "questions_cut" in run else "--data", run["data"]]

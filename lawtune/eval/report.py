@@ -39,7 +39,7 @@ def write_reports(
     Raises:
         UserError: the folder cannot be written to, or there is no such language.
     """
-    words = texts(lang)
+    words = texts(lang, "compared" in evaluation.run)
     evaluation = replace(evaluation, run={**evaluation.run, **(run or {})})
     report = plain(evaluation.to_json())
     page = render_page(report, curve, words, lang)

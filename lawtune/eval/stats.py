@@ -38,14 +38,18 @@ endless; on data that is merely skewed the floor does not bind."""
 ROUNDING = 1e-9
 """Relative difference below which two figures are equal."""
 
+FLIPS = 10
+"""Random signs for each resample: a p-value that is corrected over a hundred comparisons must be
+able to be small, and a flip costs little."""
+
 STEP = 1e-6
 """Of the central differences that the standard errors are linearised by, relative to each sum."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How many resamples (and permutations) are drawn, and from which seed. The same seed and the
-    same groups give the same ones, for whichever metric."""
+    """How many resamples are drawn (and `FLIPS` times as many signs), and from which seed. The same
+    seed and the same groups give the same ones, for whichever metric."""
 
     resamples: int
     seed: int
@@ -146,15 +150,15 @@ def sign_flip_test(parts: Array, bootstrap: Bootstrap) -> float:
     """The two-sided p-value of no difference: how often the groups' contributions [groups] sum to
     as large a difference when the sign of each is drawn at random.
 
-    All signs are tried where they are no more than `bootstrap.resamples`; else the found ones count
-    among the random ones, so that p is never 0.
+    All signs are tried where they are no more than would be drawn; else the found ones count among
+    the random ones, so that p is never 0.
 
     Source: Fisher 1935, randomisation of paired differences; Phipson & Smyth 2010 for the added
     one.
     """
     # Sums taken in another order differ in their last digits.
     found = abs(parts.sum()) - ROUNDING * abs(parts).sum()
-    exact = 2 ** len(parts) <= bootstrap.resamples
+    exact = 2 ** len(parts) <= FLIPS * bootstrap.resamples
     as_large, total = (0, 0) if exact else (1, 1)
     for signs in _every_sign(len(parts)) if exact else _random_signs(len(parts), bootstrap):
         as_large += int((abs(signs @ parts) >= found).sum())
@@ -194,6 +198,29 @@ def minimum_detectable(error: float, groups: int, family: int) -> float | None:
     return float(error * (stdtrit(freedom, 1 - LEVEL / family / 2) + stdtrit(freedom, POWER)))
 
 
+def between_runs(values: Sequence[float], bases: Sequence[float]) -> Interval | None:
+    """The 95 % interval of the difference of two recipes' means over runs that differ by seed. A
+    side of one run counts as that very model, not as a sample of a recipe; None if both are.
+
+    Source: Welch 1947.
+    """
+    from scipy.special import stdtrit
+
+    sides = [np.asarray(side, dtype=np.float64) for side in (values, bases)]
+    several = [side for side in sides if len(side) > 1]
+    if not several:
+        return None
+    difference = float(sides[0].mean() - sides[1].mean())
+    parts = np.array([side.var(ddof=1) / len(side) for side in several])
+    if not parts.sum() > 0:
+        return difference, difference
+    freedom = parts.sum() ** 2 / sum(
+        part**2 / (len(side) - 1) for part, side in zip(parts, several, strict=True)
+    )
+    reach = float(stdtrit(freedom, 1 - LEVEL / 2) * parts.sum() ** 0.5)
+    return difference - reach, difference + reach
+
+
 def sum_by_group(statistics: Array, groups: Sequence[str]) -> Array:
     """[records, k] → [groups, k], in the order of the groups' names."""
     names, index = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
@@ -205,7 +232,7 @@ def sum_by_group(statistics: Array, groups: Sequence[str]) -> Array:
 def group_weights(groups: int, bootstrap: Bootstrap) -> Iterator[Array]:
     """How often each group is drawn in each resample, in chunks of shape [resamples, groups]."""
     generator = np.random.default_rng(bootstrap.seed)
-    for size in _chunks(groups, bootstrap):
+    for size in _chunks(groups, bootstrap.resamples):
         drawn = generator.integers(groups, size=(size, groups))
         # Each row gets its own range of bins, so that one bincount serves them all.
         bins = drawn + groups * np.arange(size)[:, None]
@@ -213,16 +240,16 @@ def group_weights(groups: int, bootstrap: Bootstrap) -> Iterator[Array]:
         yield counts.reshape(size, groups).astype(np.float64)
 
 
-def _chunks(groups: int, bootstrap: Bootstrap) -> Iterator[int]:
+def _chunks(groups: int, total: int) -> Iterator[int]:
     rows = max(1, CHUNK // groups)
-    for start in range(0, bootstrap.resamples, rows):
-        yield min(rows, bootstrap.resamples - start)
+    for start in range(0, total, rows):
+        yield min(rows, total - start)
 
 
 def _random_signs(groups: int, bootstrap: Bootstrap) -> Iterator[Array]:
     # A stream of its own: signs must not follow the resamples' draws.
     generator = np.random.default_rng([bootstrap.seed, 1])
-    for size in _chunks(groups, bootstrap):
+    for size in _chunks(groups, FLIPS * bootstrap.resamples):
         yield 1.0 - 2.0 * generator.integers(2, size=(size, groups))
 
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.groups import grouped
 from lawtune.eval.texts import texts
-from lawtune.eval.verdict import headline, interval, judge, number, statements
+from lawtune.eval.verdict import detectable, headline, interval, judge, number, statements
 
 LINES, COLUMNS = 40, 100
 """A screen, in terminal cells; a Hangul syllable takes two."""
@@ -20,7 +20,8 @@ TYPE_METRICS = ("bits_per_byte", "accuracy", "chrf")
 def format_summary(evaluation: Evaluation, lang: str = "ko") -> str:
     """The whole result on one screen. What does not fit, however many metrics and types there are,
     is left to the page, and that is said."""
-    words, run = texts(lang), evaluation.run
+    run = evaluation.run
+    words = texts(lang, "compared" in run)
     head = [
         f"{words['title']}  {created(run)}  {run.get('model', '')}",
         counts(evaluation.n, run, words),
@@ -37,9 +38,12 @@ def format_summary(evaluation: Evaluation, lang: str = "ko") -> str:
 def format_table(evaluation: Evaluation, lang: str = "ko") -> str:
     """The figures as aligned plain text: each metric with its base, difference and intervals, then
     the main ones by question type."""
-    words = texts(lang)
+    words = texts(lang, "compared" in evaluation.run)
     lines = [*_align(_metric_rows(evaluation.metrics, words))]
-    lines += [*baseline_lines(evaluation.metrics, words), ""]
+    told = baseline_lines(evaluation.metrics, words) + detectable(evaluation.metrics, words)
+    for line in told:
+        lines += _wrapped(line, COLUMNS)
+    lines.append("")
     return "\n".join([*lines, *_align(_type_rows(evaluation, words))])
 
 

@@ -12,6 +12,8 @@ from lawtune.eval.stats import (
     Bootstrap,
     Estimate,
     Interval,
+    Score,
+    between_runs,
     estimate,
     holm,
     minimum_detectable,
@@ -25,12 +27,15 @@ Kind = TypeVar("Kind")
 @dataclass(frozen=True)
 class Observed:
     """One metric's statistics for the records at `index`: [len(index), k] each. `extra` holds
-    further statistics whose ratios stand in the metric's entry, [len(index), 2] each."""
+    further statistics whose ratios stand in the metric's entry, [len(index), 2] each. Where a side
+    is several runs of one recipe, `runs` and `base_runs` are theirs, and the side is their sum."""
 
     index: Sequence[int]
     tuned: Statistics
     base: Statistics | None = None
     extra: Mapping[str, Statistics] = field(default_factory=dict)
+    runs: Sequence[Statistics] = ()
+    base_runs: Sequence[Statistics] = ()
 
 
 def tabulate(
@@ -83,6 +88,8 @@ def tables(
             beside[part, name] = {
                 key: _ratio(statistics[rows]) for key, statistics in seen.extra.items()
             }
+            if seen.runs or seen.base_runs:
+                beside[part, name]["seeds"] = _by_seed(METRICS[name].score, seen, rows)
     # Nobody judges a metric without a direction, so it costs the others nothing.
     family = [
         key for key, figure in figures.items() if figure.p is not None and METRICS[key[1]].better
@@ -135,9 +142,28 @@ def make_entry(
     }
 
 
+def _by_seed(score: Score, seen: Observed, rows: Sequence[int]) -> dict[str, Any]:
+    """Each run's own figure, and what the differences between runs make of the difference between
+    the sides."""
+    sides = [
+        [_finite(score(run[rows].sum(axis=0))) for run in runs]
+        for runs in (seen.runs, seen.base_runs)
+    ]
+    known = all(figure is not None for side in sides for figure in side)
+    bounds = between_runs(*sides) if known else None
+    return {
+        "value": sides[0],
+        "base": sides[1],
+        "delta_ci95": list(bounds) if bounds else None,
+    }
+
+
 def _ratio(statistics: Statistics) -> float | None:
-    value = float(ratio(statistics.sum(axis=0)))
-    return value if math.isfinite(value) else None
+    return _finite(ratio(statistics.sum(axis=0)))
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _within(bounds: Interval | None, low: float | None, high: float | None) -> list[float] | None:

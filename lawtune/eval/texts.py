@@ -5,7 +5,7 @@ from typing import Any
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
-from lawtune.eval import page_texts
+from lawtune.eval import compare_texts, page_texts
 from lawtune.eval.metrics import METRICS
 
 KOREAN = {
@@ -115,6 +115,11 @@ KOREAN = {
         "below": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})에 못 미칩니다.",
         "same": "정답 고르기: 질문과 겹치는 글자만 세는 방법({other})과 구별되지 않습니다.",
     },
+    "smallest_shown": "이 자료로 보일 수 있는 가장 작은 차이(실제로 그만큼 다르면 다섯 번에 네 번은"
+    " 보임): {sizes}.",
+    "small": "작은 평가 자료입니다(출처 {groups}개). 다음보다 작은 차이는 있어도 보이지 않을 수"
+    " 있습니다: {sizes}.",
+    "large": "다음보다 작은 차이는 있어도 보이지 않을 수 있습니다: {sizes}.",
     "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
     "unknown_share": "정답 바이트 가운데 토크나이저가 모르는 것(<unk>): {share}.",
     "unknown_bytes": "정답의 {share}를 토크나이저가 모릅니다(<unk>): 비트/바이트를 토크나이저가"
@@ -132,7 +137,8 @@ KOREAN = {
     " 구간: 출처 단위 부트스트랩 {resamples}회.",
     "table_heading": "지표",
     "table_note": "차이 = 미세조정 − 기준 모델. 구간은 같은 출처(조문·판결)의 문항을 묶어 다시 뽑아"
-    " 구했습니다. 0을 걸치는 구간은 차이를 보이지 못한 것입니다.",
+    " 구했습니다. 구간이 0을 걸치거나, 여러 지표에 맞추어 보정한 p(Holm)가 0.05를 넘으면 차이를"
+    " 보이지 못한 것입니다.",
     "baselines": "정답 고르기의 비교 기준: 우연 {chance}, 질문과 겹치는 글자만 세는 방법"
     " {overlap}.",
     "forest_heading": "기준 모델과의 차이",
@@ -229,6 +235,11 @@ ENGLISH = {
         "same": "Accuracy: not told apart from merely counting characters shared with the question"
         " ({other}).",
     },
+    "smallest_shown": "Smallest differences that this test set shows (four times in five, if they"
+    " are so large): {sizes}.",
+    "small": "This is a small test set ({groups} source documents). Smaller differences than these"
+    " may be there and not show: {sizes}.",
+    "large": "Smaller differences than these may be there and not show: {sizes}.",
     "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
     "unknown_share": "Bytes of the gold answers unknown to the tokenizer (<unk>): {share}.",
     "unknown_bytes": "{share} of the gold answers' bytes are unknown to the tokenizer (<unk>): bits"
@@ -247,7 +258,8 @@ ENGLISH = {
     " Intervals: {resamples} bootstraps by source.",
     "table_heading": "Figures",
     "table_note": "Difference = tuned − base. Intervals resample the questions of one source (an"
-    " article, a decision) together. An interval that spans 0 shows no difference.",
+    " article, a decision) together. A difference is shown if its interval leaves out 0 and"
+    " its p-value, corrected for the number of metrics (Holm), is at most 0.05.",
     "baselines": "To compare accuracy with: chance {chance}, counting characters shared with the"
     " question {overlap}.",
     "forest_heading": "Difference to the base",
@@ -279,12 +291,12 @@ LANGUAGES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def texts(lang: str) -> Mapping[str, Any]:
-    """The table of a language.
+def texts(lang: str, compared: bool = False) -> Mapping[str, Any]:
+    """The table of a language; `compared`: for two models, A and B, instead of base and tuned.
 
     Raises:
         UserError: there is none.
     """
     if lang not in LANGUAGES:
         raise UserError(f"unknown report language {lang!r}; known: {', '.join(LANGUAGES)}")
-    return LANGUAGES[lang]
+    return LANGUAGES[lang] | compare_texts.LANGUAGES[lang] if compared else LANGUAGES[lang]

@@ -17,7 +17,14 @@ MOST_UNKNOWN = 0.001
 tokenizers."""
 
 FEW_GROUPS = 20
-"""Below this many groups, percentile intervals are noticeably too narrow."""
+"""Below this many groups, intervals on skewed data are noticeably too narrow."""
+
+HEADLINE = ("bits_per_byte", "accuracy")
+"""The metrics that the headline is drawn from."""
+
+SMALL = 0.1
+"""A test set that need not show a difference of a tenth of a bit a byte, or of ten questions in a
+hundred, is small."""
 
 Entry = Mapping[str, Any]
 """A metric's entry in the report."""
@@ -33,32 +40,37 @@ class Statement:
 
 def judge(name: str, entry: Entry) -> Judgement:
     """A metric's verdict on its difference: shown only if its interval lies on one side of 0 and
-    its p-value, corrected over the metrics where there are several, is small; `unknown` without
-    an interval, `neutral` where neither direction is better."""
+    its p-value, corrected over the metrics where there are several, is small; of recipes with
+    several runs, only if their spread leaves it standing, too. `unknown` without an interval,
+    `neutral` where neither direction is better."""
     better = METRICS[name].better
     if better is None:
         return "neutral"
     if entry["delta_ci95"] is None:
         return "unknown"
-    low, high = entry["delta_ci95"]
-    by_chance = entry.get("p_holm")
-    if low <= 0 <= high or (by_chance is not None and by_chance > LEVEL):
+    by_seed = entry.get("seeds", {}).get("delta_ci95")
+    bounds = [entry["delta_ci95"], *([by_seed] if by_seed else [])]
+    p = entry.get("p_holm")
+    if any(low <= 0 <= high for low, high in bounds) or (p is not None and p > LEVEL):
         return "none"
-    return "better" if (low > 0) == (better == "higher") else "worse"
+    return "better" if (entry["delta_ci95"][0] > 0) == (better == "higher") else "worse"
 
 
 def headline(metrics: Mapping[str, Entry]) -> str:
-    """Which of the texts' `headlines` holds, from bits_per_byte and accuracy."""
-    kinds = [
-        judge(name, metrics[name]) if name in metrics else "unknown"
-        for name in ("bits_per_byte", "accuracy")
-    ]
+    """Which of the texts' `headlines` holds, from bits_per_byte and accuracy; where there are but
+    answers, from all that is said of them."""
+    kinds = [judge(name, metrics[name]) if name in metrics else "unknown" for name in HEADLINE]
     bits, accuracy = kinds
     if all(entry["base"] is None for entry in metrics.values()):
         return "alone"
+    answers_only = not any(name in metrics for name in HEADLINE)
+    if answers_only:
+        kinds = [judge(name, entry) for name, entry in metrics.items()]
     if "better" in kinds and "worse" in kinds:
         return "mixed"
     for kind in ("better", "worse"):
+        if answers_only and kind in kinds:
+            return f"{kind}_answers"
         if bits == accuracy == kind:
             return kind
         if bits == kind:
@@ -77,7 +89,7 @@ def statements(
     """The sentences under the headline: the two differences, accuracy against chance and against
     word overlap, and every reservation."""
     said = []
-    for name in ("bits_per_byte", "accuracy"):
+    for name in HEADLINE:
         entry = metrics.get(name)
         if entry and entry["base"] is not None:
             kind = judge(name, entry)
@@ -87,8 +99,15 @@ def statements(
                 f" (n={entry['n']}): {words['judgements'][kind]}"
             )
             said.append(Statement(kind, text))
+            if "seeds" in entry:
+                said.append(Statement("neutral", _spread(name, entry["seeds"], words)))
     said += _against_baselines(metrics.get("accuracy"), words)
     reservations = []
+    main = {name: metrics[name] for name in HEADLINE if name in metrics}
+    if shown := _sizes(main, words):
+        largest = max(entry.get("minimum_detectable") or 0 for entry in main.values())
+        text = words["small" if largest > SMALL else "large"]
+        reservations.append(text.format(groups=run.get("groups", "-"), sizes=shown))
     if run.get("groups", FEW_GROUPS) < FEW_GROUPS:
         reservations.append(words["few_groups"].format(groups=run["groups"]))
     unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
@@ -104,8 +123,36 @@ def statements(
     if left_out := run.get("excluded"):
         counts = (f"{words['metrics'][name]} {len(ids)}" for name, ids in left_out.items())
         reservations.append(words["nothing_to_know"].format(counts=", ".join(counts)))
+    for name, reason in run.get("not_compared", {}).items():
+        metric = words["metrics"].get(name, name)
+        reservations.append(words["not_compared"][reason].format(metric=metric))
+    for name, count in run.get("missing_answers", {}).items():
+        reservations.append(words["missing_answers"].format(name=name, count=count))
     said += [Statement("neutral", text) for text in reservations]
     return said + ([contaminated(contamination, words)] if contamination else [])
+
+
+def _spread(name: str, seeds: Mapping[str, Any], words: Mapping[str, Any]) -> str:
+    """The figures of each side's runs, and whether their spread explains the difference."""
+    sides = [", ".join(number(name, figure) for figure in seeds[key]) for key in ("base", "value")]
+    bounds = interval(name, seeds["delta_ci95"], signed=True) or "-"
+    metric = words["metrics"][name]
+    return words["seeds"].format(metric=metric, a=sides[0], b=sides[1], bounds=bounds)
+
+
+def detectable(metrics: Mapping[str, Entry], words: Mapping[str, Any]) -> list[str]:
+    """The differences that the test set can show, of every metric that is judged; no line where
+    nothing is compared."""
+    sizes = _sizes(metrics, words)
+    return [words["smallest_shown"].format(sizes=sizes)] if sizes else []
+
+
+def _sizes(metrics: Mapping[str, Entry], words: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{words['metrics'].get(name, name)} {number(name, entry['minimum_detectable'])}"
+        for name, entry in metrics.items()
+        if METRICS[name].better and entry.get("minimum_detectable")
+    )
 
 
 def contaminated(account: Mapping[str, Any], words: Mapping[str, Any]) -> Statement:

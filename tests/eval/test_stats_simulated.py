@@ -107,7 +107,7 @@ def test_equal_models_are_seldom_called_different():
     any_of_them = 0
     for seed in range(SETS):
         observed, pairs = observe(generator)
-        entries = table(observed, pairs, Bootstrap(300, seed), range(len(pairs)))
+        entries = table(observed, pairs, Bootstrap(200, seed), range(len(pairs)))
         for name, entry in entries.items():
             single[name] += differs(name, entry | {"p_holm": entry["p"]})
         any_of_them += any(differs(name, entry) for name, entry in entries.items())

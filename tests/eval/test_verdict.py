@@ -1,7 +1,15 @@
 import pytest
 
 from lawtune.eval.texts import LANGUAGES
-from lawtune.eval.verdict import difference, headline, interval, judge, number, statements
+from lawtune.eval.verdict import (
+    detectable,
+    difference,
+    headline,
+    interval,
+    judge,
+    number,
+    statements,
+)
 
 
 def entry(interval, base=1.0):
@@ -33,6 +41,34 @@ def entry(interval, base=1.0):
 )
 def test_a_difference_is_shown_only_off_zero(name, bounds, expected):
     assert judge(name, entry(bounds)) == expected
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.05, "better"), (0.051, "none"), (1.0, "none")])
+def test_what_chance_and_the_number_of_metrics_explain_is_not_shown(p, expected):
+    assert judge("accuracy", entry((0.1, 0.3)) | {"p": 0.001, "p_holm": p}) == expected
+
+
+def test_a_small_test_set_is_called_small():
+    def said(size):
+        metrics = {"accuracy": entry((0.1, 0.3)) | {"minimum_detectable": size}}
+        return [one.text for one in statements(metrics, {"groups": 40}, LANGUAGES["en"])]
+
+    assert "small test set (40 source" in said(0.15)[-1]
+    assert "accuracy 0.150" in said(0.15)[-1]
+    assert "small" not in said(0.05)[-1]
+    assert "accuracy 0.050" in said(0.05)[-1]
+    # Nothing varied: nothing can be said.
+    assert not any("0.000" in text for text in said(None)[1:])
+
+
+def test_detectable_differences_of_all_judged_metrics_are_listed():
+    metrics = {
+        name: entry((0.1, 0.3)) | {"minimum_detectable": 0.5}
+        for name in ("accuracy", "chrf", "response_length")
+    }
+    (line,) = detectable(metrics, LANGUAGES["en"])
+    assert "accuracy 0.500, chrF 0.50." in line
+    assert detectable({"accuracy": entry((0.1, 0.3))}, LANGUAGES["en"]) == []
 
 
 LOWER, HIGHER, ACROSS = (-0.3, -0.1), (0.1, 0.3), (-0.1, 0.1)
