@@ -102,6 +102,8 @@ KOREAN = {
     " 합니다. 검출 한계는 이 자료로 열에 여덟 번은 찾아낼 수 있는 가장 작은 차이로, 그보다 작은"
     " 차이는 있어도 보이지 않기 쉽습니다.",
     "part_verdicts": "판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
+    "picked_right": "○ 고른 답이 맞음",
+    "picked_wrong": "✗ 고른 답이 틀림",
 }
 
 ENGLISH = {
@@ -209,4 +211,6 @@ ENGLISH = {
     " is at most 0.05. Detectable is the smallest true difference that data of this size shows"
     " eight times in ten; smaller ones easily go unseen.",
     "part_verdicts": "Verdicts are corrected over all cells and metrics.",
+    "picked_right": "○ picked right",
+    "picked_wrong": "✗ picked wrong",
 }

@@ -150,7 +150,7 @@ def test_the_report_has_the_shape_of_every_report():
     assert point["right"] == 0.25
     assert report["samples"][0]["gold"] == "가"
     page = render_page(report, (), texts("ko"), "ko")
-    assert "객관식 문항 4개" in page and "고르기(기호)" in page
+    assert "객관식 문항 4개" in page and "고르기(기호)" in page and "고른 답이 틀림" in page
     other = [ChoiceQuestion("물음0", ("가", "나나", "다다다", "마마마마"), 0, "q0")]
     signatures = [
         evaluate_choices(FakeModel(table([1, 3, 0, 0])), some, CONFIG).signature
