@@ -143,7 +143,8 @@ def sign(
         head += f"|generate:{generate}|max_new_tokens:{config.max_new_tokens}"
     head += f"|bootstrap:{config.bootstrap} by group, studentised"
     if index:
-        head += f"|law:{len(index.statutes)} statutes, {len(index.cases)} decisions, {index.as_of}"
+        known = f"{len(index.statutes)} statutes, {len(index.cases)} decisions"
+        head += f"|law:{known}, as of {index.as_of or 'no date'}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
 
 

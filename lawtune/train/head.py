@@ -142,7 +142,6 @@ class HeadCrossEntropy:
             self._logits = torch.empty(rows, len(weight), dtype=self.dtype, device=weight.device)
         return self._logits[:rows]
 
-
     def rest(self) -> None:
         """Give that memory back; the next chunk takes it anew."""
         self._logits = None

@@ -107,7 +107,9 @@ def test_whether_answers_ended_is_known_or_null():
 def test_gold_stands_beside_what_has_no_best():
     found = figures([""])
     assert found["response_length"]["gold"] == len(PAIR.answer)
-    assert 0 < found["legal_term_rate"]["gold"] < 1 if found["legal_term_rate"]["n"] else True
+    said = figures(["손해를 배상할 책임이 있다."])["legal_term_rate"]
+    assert (said["value"], said["n"]) == (1, 1)  # 손해, 배상, 책임
+    assert 0.5 < said["gold"] <= 1
 
 
 def test_without_an_analyser_rouge_counts_characters_and_terms_are_undefined(monkeypatch):
@@ -121,3 +123,16 @@ def test_without_an_analyser_rouge_counts_characters_and_terms_are_undefined(mon
 
 def test_all_metrics_against_the_gold_are_known_metrics():
     assert set(AGAINST_GOLD) | set(module.SHARES) <= set(METRICS)
+
+
+def test_each_text_is_analysed_once_and_all_in_one_call(monkeypatch):
+    calls = []
+
+    def analyse(texts, whole=morphemes.analyse):
+        calls.append(list(texts))
+        return whole(calls[-1])
+
+    monkeypatch.setattr(morphemes, "analyse", analyse)
+    figures([PAIR.answer, "민법 제750조"], base=["민법 제750조", PAIR.question])
+    assert len(calls) == 1
+    assert sorted(calls[0]) == sorted({PAIR.answer, PAIR.question, "민법 제750조"})
