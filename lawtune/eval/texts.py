@@ -130,7 +130,8 @@ KOREAN = {
     "missing": "답이 없어 빈 답으로 센 문항: {count}개.",
     "unknown_ids": "자료에 없는 id여서 뺀 답: {count}개.",
     "answers_cut": "너무 길어 뒤를 자르고 센 답: {count}개.",
-    "nothing_to_know": "정답에 질문보다 더 담긴 것이 없어 지표에서 뺀 문항 수: {counts}.",
+    "nothing_to_know": "정답에 견줄 것이 없어(질문에 이미 있는 것은 뺌) 지표에서 뺀 문항 수:"
+    " {counts}.",
     "counts_choices": "객관식 문항 {n}개 (출처 {groups}개). 구간: 출처 단위 부트스트랩"
     " {resamples}회.",
     "counts": "문항 {n}개 (출처 {groups}개), 답을 생성한 문항 {generated}개."
@@ -250,8 +251,8 @@ ENGLISH = {
     "missing": "Questions without an answer, scored as empty: {count}.",
     "unknown_ids": "Answers to ids that the data lacks, left out: {count}.",
     "answers_cut": "Answers too long, scored without their tail: {count}.",
-    "nothing_to_know": "Questions whose gold answer has nothing that the question has not, left out"
-    " of a figure: {counts}.",
+    "nothing_to_know": "Questions whose gold answer has nothing to compare (what the question has"
+    " is taken out), left out of a figure: {counts}.",
     "counts_choices": "{n} multiple-choice questions from {groups} source documents. Intervals:"
     " {resamples} bootstraps by source.",
     "counts": "{n} questions from {groups} source documents, {generated} answered in full."
