@@ -52,6 +52,9 @@ def test_quickstart_writes_what_it_promises(tmp_path: Path):
     report = json.loads((tmp_path / "evaluation_report.json").read_text("utf-8"))
     assert report["n"] == evaluation.n == 10
     assert report["metrics"]["bits_per_byte"]["base"] > 0
+    # What the adapter learnt is known, and holds none of the test's answers.
+    assert "training" in report["contamination"]["checked"]
+    assert all(one["training"] < 0.5 for one in report["contamination"]["answers"])
     assert "metrics" in json.loads((tmp_path / "model" / "training_config.json").read_text())
     assert [line[:3] for line in said if line[0].isdigit()] == ["1/3", "2/3", "3/3"]
     # A second run over the first one's folder does it all anew.

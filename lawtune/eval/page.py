@@ -33,6 +33,9 @@ BY_PART = (*TYPE_METRICS, "legal_relevance", "citation_f1")
 CHARTED = TYPE_METRICS[:2]
 """Those whose differences are drawn by question type and law."""
 
+LISTED = 10
+"""Items of a list (of excluded records, say) that the page names; the JSON has all."""
+
 
 def render_page(report: Report, rows: Sequence[Mapping[str, Any]], words: Words, lang: str) -> str:
     """The page of a report (as plain JSON data) and a training log's rows."""
@@ -192,7 +195,10 @@ def _command(run: Mapping[str, Any]) -> str | None:
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A tree as rows of dotted name and text; of a long list its length and how it begins."""
     if not isinstance(value, Mapping):
+        if isinstance(value, list) and len(value) > LISTED:
+            return [(prefix, f"{len(value)}: {', '.join(map(str, value[:LISTED]))}, …")]
         return [(prefix, "–" if value is None else str(value))]
     return [
         row

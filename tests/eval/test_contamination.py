@@ -1,11 +1,13 @@
 """Whether a model has read the test's answers: told when it has, silent when it has not."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lawtune.cli import main
 from lawtune.config import CorpusConfig
 from lawtune.data.corpus import CorpusReport, build_documents
 from lawtune.data.ngram_filter import FILTER_FILE, NgramFilter, write_ngram_filter
@@ -182,3 +184,42 @@ def test_without_the_exclusion_list_the_check_fails(excluded: bool, tmp_path: Pa
     found = check_answers(pairs, known_text({"base": tmp_path}), NO_STATUTE)
     assert found.judged == len(pairs)
     assert found.share == (0.0 if excluded else 1.0)
+
+
+# --- from end to end ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_report_tells_of_the_answers_that_an_adapter_was_tuned_on(tmp_path: Path, gpt2_base):
+    """Two of four test answers were in the training data; the base left no word of its text."""
+    rows = [
+        {"id": name, "question": f"{name}은 무엇인가?", "answer": prose(name, 20), "group": name}
+        for name in ("가", "나", "다", "라")
+    ]
+    statute = (
+        "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 그 손해를 배상할 책임이 있다"
+    )
+    rows.append({"id": "마", "question": "민법 제750조는?", "answer": statute, "group": "마"})
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    for path, some in ((train, [*rows[:2], rows[4]]), (test, rows)):
+        lines = (json.dumps(row, ensure_ascii=False) for row in some)
+        path.write_text("\n".join(lines), "utf-8")
+    model = tmp_path / "model"
+    words = ["--base", str(gpt2_base), "--data.train", str(train), "--out", str(model)]
+    limits = ["--data.max_length", "128", "--train.epochs", "1"]
+    assert main(["finetune", *words, *limits]) == 0
+    words = ["--model", str(model), "--data", str(test), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *words, "--max_new_tokens", "2", "--bootstrap", "20"]) == 0
+
+    report = json.loads((tmp_path / "out" / "evaluation_report.json").read_text("utf-8"))
+    account = report["contamination"]
+    # The statute's wording is everybody's: it is not judged.
+    assert [one["id"] for one in account["answers"]] == ["가", "나"]
+    assert (account["judged"], account["share"]) == (4, 0.5)
+    assert (account["checked"], account["unknown"]) == (["training"], ["pretraining"])
+    assert account["without"]["n"] == 3
+    assert account["without"]["metrics"]["bits_per_byte"]["n"] == 3
+    told = "판정한 정답 4개(전체 5개) 가운데 2개를 모델이 미리 읽었습니다"
+    for name in ("report.html", "evaluation_summary.txt"):
+        text = " ".join((tmp_path / "out" / name).read_text("utf-8").split())
+        assert told in text and "기록이 없어 모르는 글" in text

@@ -56,7 +56,7 @@ def make_evaluation(compared=True, text="손해를 배상할 책임이 있다.")
             "model": text,
             "groups": 12,
             "generated": 100,
-            "accuracy_excluded": ["a", "b"],
+            "accuracy_excluded": [f"record {number}" for number in range(500)],
             "distractors_rechosen": 3,
             "created": "2026-01-02T03:04:05+00:00",
             "config": {"bootstrap": 2000},
@@ -283,6 +283,7 @@ def test_every_part_is_on_the_page_and_in_the_summary(tmp_path, lang, compared):
         "17.50",
         "2026-05-26",
         "&#39;테스트 자료.jsonl&#39;",
+        "500: record 0, record 1,",
     ):
         assert shown in page
     told = words["contamination"]["partly"].format(
