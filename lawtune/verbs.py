@@ -60,18 +60,25 @@ def _evaluation_bar() -> Iterator[Callable[[str, int, int], None]]:
 def _journalled(model: Any, out: Path) -> Iterator[Any]:
     """The model with what an evaluation into `out` that was cut off has left of its answers. The
     file goes when the block is left in good order."""
-    from lawtune.eval.journal import JOURNAL_FILE, JournalledModel
+    from lawtune.eval.journal import JOURNAL_FILE
 
-    kept = JournalledModel(model, out / JOURNAL_FILE)
+    kept = _open_journal(model, out / JOURNAL_FILE)
+    yield kept
+    kept.forget()
+
+
+def _open_journal(model: Any, path: Path) -> Any:
+    from lawtune.eval.journal import JournalledModel
+
+    kept = JournalledModel(model, path)
     if kept.found:
         _say(
             f"going on: {kept.found} likelihoods and answers of an evaluation that was cut off lie"
-            f" in {out / JOURNAL_FILE} and are not computed again"
+            f" in {path} and are not computed again"
         )
     elif kept.stale:
-        _say(f"{out / JOURNAL_FILE} is of another model or version: beginning anew")
-    yield kept
-    kept.forget()
+        _say(f"{path} is of another model or version: beginning anew")
+    return kept
 
 
 def _token_counter(name: str) -> Callable[[str], int]:
@@ -237,7 +244,8 @@ def run_score(arguments: Arguments, overrides: Overrides) -> None:
 def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune compare`: write the reports, print the verdict, the table and where the page is."""
     from lawtune.eval.compare import compare, require_one_test
-    from lawtune.eval.report import format_summary, write_reports
+    from lawtune.eval.journal import JOURNAL_FILE
+    from lawtune.eval.report import PREDICTIONS_FILE, format_summary, write_reports
     from lawtune.eval.sample import sample_indices
     from lawtune.eval.score import read_predictions
     from lawtune.files import require_creatable, sha256
@@ -260,11 +268,17 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     first = Path(ModelManager().resolve(arguments.b[0]))
     home = first if first.is_dir() else first.parent if first.is_file() else Path()
     out = require_creatable(arguments.out or home / "comparison")
-    a, b = ([_source(name) for name in side] for side in (arguments.a, arguments.b))
+    if any(path.resolve() == (out / PREDICTIONS_FILE).resolve() for path in files):
+        raise UserError(f"{out / PREDICTIONS_FILE} would be written over; choose another --out")
+    journals = [out / f"{place + 1}.{JOURNAL_FILE}" for place in range(len(names))]
+    sources = [_source(*one) for one in zip(names, journals, strict=True)]
+    a, b = sources[: len(arguments.a)], sources[len(arguments.a) :]
     with _evaluation_bar() as bar:
         comparison = compare(a, b, pairs, config, bar, pool)
     about = {"data": str(arguments.data), "data_sha256": sha256(arguments.data)}
     write_reports(comparison, out, arguments.lang, run=about)
+    for path in journals:
+        path.unlink(missing_ok=True)
     print(format_summary(comparison, arguments.lang), end="")
     print(out / "report.html")
 
@@ -273,8 +287,9 @@ def _is_answers(name: str) -> bool:
     return name.endswith(".jsonl")
 
 
-def _source(name: str) -> Callable[[Any, Any], Any]:
-    """Where one side's answers come from; a model is loaded only when its turn comes."""
+def _source(name: str, journal: Path) -> Callable[[Any, Any], Any]:
+    """Where one run's answers come from; a model is loaded only when its turn comes, and let go
+    after it."""
     from lawtune.eval.compare import answers_of_file, answers_of_model
     from lawtune.eval.contamination import known_text
     from lawtune.model.legal_model import LegalModel
@@ -282,7 +297,7 @@ def _source(name: str) -> Callable[[Any, Any], Any]:
     def ask(plan: Any, progress: Any) -> Any:
         if _is_answers(name):
             return answers_of_file(Path(name), plan)
-        model = LegalModel.load(name)
+        model = _open_journal(LegalModel.load(name), journal)
         return answers_of_model(model, known_text(model.folders), plan, progress)
 
     return ask

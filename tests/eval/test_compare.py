@@ -246,4 +246,43 @@ def test_the_verb_on_two_bases_of_different_tokenizers(tmp_path, capsys, gpt2_ba
     assert "by run (seed)" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "evaluation_report.json").read_text("utf-8"))
     assert report["n"] == 6
+    assert not list((tmp_path / "out").glob("*.partial.jsonl"))
     assert report["metrics"]["bits_per_byte"]["seeds"]["value"][0] > 0
+
+
+def test_a_comparison_that_was_cut_off_goes_on(
+    tmp_path, capsys, monkeypatch, gpt2_base, llama_base
+):
+    write_qa(tmp_path / "qa.jsonl", PAIRS[:4])
+    line = [
+        "compare",
+        str(gpt2_base),
+        str(llama_base),
+        "--max_new_tokens",
+        "4",
+        "--bootstrap",
+        "50",
+    ]
+    line += ["--data", str(tmp_path / "qa.jsonl"), "--out", str(tmp_path / "out")]
+
+    def stop(model, filters, plan, progress):
+        if model.name == str(llama_base):
+            raise KeyboardInterrupt
+        return answers_of_model(model, filters, plan, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lawtune.eval.compare.answers_of_model", stop)
+        assert main(line) == 130
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    capsys.readouterr()
+    assert main(line) == 0
+    assert "are not computed again" in capsys.readouterr().err
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_answers_are_not_written_over(tmp_path, capsys):
+    write_qa(tmp_path / "qa.jsonl", PAIRS[:4])
+    path = write_answers(tmp_path / "said" / "predictions.jsonl", {"r0": "답"})
+    line = ["compare", str(path), str(path), "--data", str(tmp_path / "qa.jsonl")]
+    assert main([*line, "--out", str(path.parent)]) == 2
+    assert "would be written over" in capsys.readouterr().err
