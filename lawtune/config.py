@@ -221,7 +221,7 @@ class QuickstartConfig:
     whole of the built data is kept; `train_examples` of it are learnt from, `generate` test
     questions are answered in full, and the likelihood metrics use every test question."""
 
-    data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=420))
+    data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=450))
     lora: LoraConfig = field(default_factory=LoraConfig)
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(

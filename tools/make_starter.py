@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lawtune.data.qa import Library
+from lawtune.data.library import Library
 from lawtune.data.references import law_key, parse_article_references
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import case_group

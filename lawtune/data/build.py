@@ -10,9 +10,10 @@ from typing import Any
 
 from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig, to_dict
 from lawtune.data.distractors import choose_distractors
+from lawtune.data.library import Library
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
 from lawtune.data.privacy import mask
-from lawtune.data.qa import Library, make_pairs
+from lawtune.data.qa import make_pairs
 from lawtune.data.quality import unfit, unsound
 from lawtune.data.quotes import QuotationIndex
 from lawtune.data.references import law_key
@@ -20,8 +21,20 @@ from lawtune.data.sources import ReadReport, Record, read_source
 from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
-from lawtune.records import Case, Guidance, QAPair, Statute, fingerprint, read_qa, write_qa
+from lawtune.records import (
+    Case,
+    Guidance,
+    QAPair,
+    Statute,
+    fingerprint,
+    normalise,
+    read_qa,
+    write_qa,
+)
 
+HELD_OUT = ("validation", "test")
+POOL = 10
+"""Wrong choices are looked for among so many times the pairs of a type that a split may hold."""
 QA_SUFFIXES = (".jsonl", ".csv")
 
 
@@ -55,7 +68,7 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     library = Library.of(_first_of_each(_records(sources, read), read))
     quotations = QuotationIndex(library.statutes.values(), split_of)
     candidates: dict[str, list[QAPair]] = {name: [] for name in SPLITS}
-    for pair in _distinct(_candidates(library, sources, split_of, rejected), masked, rejected):
+    for pair in _distinct(_candidates(library, sources, rejected), masked, rejected):
         candidates[split_of(pair.group or pair.id)].append(pair)
     considered = sum(map(len, candidates.values())) + rejected.total()
 
@@ -67,13 +80,12 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
             return "answer quotes an article of another split"
         return unfit(pair, count_tokens, config)
 
-    splits, capped = {}, 0
-    for name, pairs in candidates.items():
-        splits[name], over = _select(pairs, _limit(name, config), objection, config.seed, rejected)
-        capped += over
+    splits, spare, capped = _fill(candidates, objection, config, rejected)
     splits, repeats = drop_near_duplicates(splits, config.near_duplicate)
-    for name in ("validation", "test"):
-        splits[name] = choose_distractors(splits[name], config.seed)
+    learnt = {normalise(pair.answer) for pair in splits["train"]}
+    spare = [pair for pair in spare if normalise(pair.answer) not in learnt]
+    for name in HELD_OUT:
+        splits[name] = choose_distractors(splits[name], config.seed, spare)
     if not any(splits.values()):
         raise UserError(f"no question could be built from {', '.join(sources)}")
     statistics = _statistics(splits, count_tokens, config)
@@ -148,12 +160,9 @@ def _records(sources: Sequence[str], report: ReadReport) -> Iterator[Record]:
 
 
 def _candidates(
-    library: Library,
-    sources: Sequence[str],
-    split_of: Callable[[str], str],
-    rejected: Counter[str],
+    library: Library, sources: Sequence[str], rejected: Counter[str]
 ) -> Iterator[QAPair]:
-    yield from make_pairs(library, split_of, rejected)
+    yield from make_pairs(library, rejected)
     for source in sources:
         if not is_api_source(source) and Path(source).suffix.lower() in QA_SUFFIXES:
             yield from read_qa(Path(source))
@@ -214,6 +223,27 @@ def _limit(split: str, config: BuildConfig) -> int | None:
     held_out = config.validation_share + config.test_share
     shares = {"validation": config.validation_share, "test": config.test_share}
     return round(config.per_type * shares.get(split, 1 - held_out))
+
+
+def _fill(
+    candidates: Mapping[str, Sequence[QAPair]],
+    objection: Callable[[QAPair], str | None],
+    config: BuildConfig,
+    rejected: Counter[str],
+) -> tuple[dict[str, list[QAPair]], list[QAPair], int]:
+    """Each split's pairs; the sound ones of validation and test whether kept or not, for wrong
+    choices from sources that no model has learnt from; and how many were over the caps."""
+    splits, spare, capped = {}, [], 0
+    for name, pairs in candidates.items():
+        limit = _limit(name, config)
+        if name in HELD_OUT:
+            most = None if limit is None else POOL * limit
+            pairs, over = _select(pairs, most, objection, config.seed, rejected)
+            spare += pairs
+            capped += over
+        splits[name], over = _select(pairs, limit, objection, config.seed, rejected)
+        capped += over
+    return splits, spare, capped
 
 
 def _select(

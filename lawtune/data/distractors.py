@@ -1,7 +1,8 @@
 """Hard wrong answers for the choice of one in five.
 
-Random ones are recognised by the words they share with the question; these are the answers most
-like the gold one by tf-idf, of the same type and split, of other sources, and of similar length.
+Random ones are recognised by the words that they do not share with the question. These are the
+answers that share most with it, of the same type and of similar length, to questions on other
+sources.
 """
 
 from collections import defaultdict
@@ -15,68 +16,126 @@ from lawtune.records import QAPair, normalise
 
 DISTRACTORS = 4
 LENGTH_TOLERANCE = 0.5
+SAME_DOCTRINE_COSINE = 0.3
+SAME_QUESTION_COSINE = 0.4
+"""An answer as like the gold one as this, or to a question as like, may be right as well: decisions
+repeat one another."""
+SAME_LAW_BONUS = 0.05
+"""What being about the same statute counts for, in shares of bigrams."""
 NEAR_DUPLICATE_COSINE = 0.9
-_RUN = 3
 _BLOCK = 256
 
 
-def choose_distractors(pairs: Sequence[QAPair], seed: int) -> list[QAPair]:
-    """Give every pair the ids of four other pairs whose answers serve as wrong choices.
+def choose_distractors(
+    pairs: Sequence[QAPair], seed: int, pool: Sequence[QAPair] | None = None
+) -> list[QAPair]:
+    """Give every pair the texts of four wrong answers, taken from the pairs of `pool` (of `pairs`
+    if None).
 
-    A wrong answer is of the same type, of another group, within ± 50 % of the gold answer's
-    length, and not a near-duplicate of it (tf-idf cosine below 0.9) or of one chosen already. Among
-    those the most similar are taken; `seed` breaks ties. Where fewer than four exist the pair gets
-    none, and cannot be asked as a choice.
+    A wrong answer is of the same type, of another group, and within ± 50 % of the gold answer's
+    length. Taken are those of which the question has the largest share of character bigrams, so
+    that counting these does not solve the choice, those on the same statute before others; `seed`
+    breaks ties. One that may be right as well (tf-idf cosine of 0.3 or more between the answers, or
+    0.4 between the questions) comes last, a near-duplicate (0.9) of the gold answer or of one taken
+    already never. Where fewer than four exist the pair gets none, and cannot be asked as a choice.
     """
-    by_type: dict[str | None, list[int]] = defaultdict(list)
-    for index, pair in enumerate(pairs):
-        by_type[pair.type].append(index)
+    members, asked = _by_type(pairs if pool is None else pool), _by_type(pairs)
     chosen: dict[int, tuple[str, ...]] = {}
-    for indices in by_type.values():
-        members = [pairs[index] for index in indices]
-        unit = _unit_vectors([pair.answer for pair in members])
-        order = np.random.default_rng(seed).permutation(len(members))
-        for row, similarity in enumerate(_rows(unit)):
-            ranked = order[np.argsort(-similarity[order], kind="stable")]
-            chosen[indices[row]] = _four(members, row, ranked, unit)
+    for kind, golds in asked.items():
+        gold_pairs = [pair for _, pair in golds]
+        others = [pair for _, pair in members.get(kind, ())]
+        order = np.random.default_rng(seed).permutation(len(others))
+        unit = _unit_vectors([pair.answer for pair in [*gold_pairs, *others]])
+        laws = np.array([_law(pair) for pair in others])
+        rows = zip(
+            golds,
+            _shares(gold_pairs, others),
+            _products(unit[: len(golds)], unit[len(golds) :]),
+            _likeness(gold_pairs, others),
+            strict=True,
+        )
+        for (index, gold), shared, alike, same_question in rows:
+            doubtful = (alike >= SAME_DOCTRINE_COSINE) | (same_question >= SAME_QUESTION_COSINE)
+            hardness = shared + SAME_LAW_BONUS * (laws == _law(gold))
+            ranked = order[np.lexsort((-hardness[order], doubtful[order]))]
+            ranked = ranked[alike[ranked] < NEAR_DUPLICATE_COSINE]
+            chosen[index] = _four(gold, others, ranked, unit[len(golds) :])
     return [replace(pair, distractors=chosen[index]) for index, pair in enumerate(pairs)]
 
 
-def _four(members: Sequence[QAPair], row: int, ranked: np.ndarray, unit: Any) -> tuple[str, ...]:
-    gold = members[row]
+def _law(pair: QAPair) -> str:
+    return (pair.source.law if pair.source else None) or ""
+
+
+def _by_type(pairs: Sequence[QAPair]) -> dict[str | None, list[tuple[int, QAPair]]]:
+    by_type: dict[str | None, list[tuple[int, QAPair]]] = defaultdict(list)
+    for index, pair in enumerate(pairs):
+        by_type[pair.type].append((index, pair))
+    return by_type
+
+
+def _four(gold: QAPair, others: Sequence[QAPair], ranked: np.ndarray, unit: Any) -> tuple[str, ...]:
     length = len(gold.answer)
     taken: list[int] = []
-    for other in map(int, ranked):
-        candidate = members[other]
-        same_source = candidate.group == gold.group and gold.group is not None
-        similar_length = abs(len(candidate.answer) - length) <= LENGTH_TOLERANCE * length
-        if other == row or same_source or not similar_length:
+    for place in map(int, ranked):
+        other = others[place]
+        same_source = other.group == gold.group and gold.group is not None
+        if same_source or abs(len(other.answer) - length) > LENGTH_TOLERANCE * length:
             continue
-        twins = unit[[row, *taken]] @ unit[other].T
-        if twins.max() < NEAR_DUPLICATE_COSINE:
-            taken.append(other)
+        if not taken or (unit[taken] @ unit[place].T).max() < NEAR_DUPLICATE_COSINE:
+            taken.append(place)
         if len(taken) == DISTRACTORS:
-            return tuple(members[index].id for index in taken)
+            return tuple(others[index].answer for index in taken)
     return ()
 
 
-def _rows(unit: Any) -> Iterator[np.ndarray]:
-    """Each row's cosine with every row, float32 [texts]; a block at a time, since all of them at
-    once would take the square of their number."""
-    for start in range(0, unit.shape[0], _BLOCK):
-        yield from (unit[start : start + _BLOCK] @ unit.T).toarray()
+def _products(rows: Any, columns: Any) -> Iterator[np.ndarray]:
+    """Each row's product with every row of `columns`, float32 [columns]; a block at a time, since
+    all of them at once would take the product of their numbers."""
+    for start in range(0, rows.shape[0], _BLOCK):
+        yield from (rows[start : start + _BLOCK] @ columns.T).toarray()
+
+
+def _shares(golds: Sequence[QAPair], others: Sequence[QAPair]) -> Iterator[np.ndarray]:
+    """Of each answer's distinct character bigrams, the share that a question has: float32
+    [others] for every gold pair's question."""
+    counts = _counts([*(pair.question for pair in golds), *(pair.answer for pair in others)], 2)
+    counts.data[:] = 1
+    answered = counts[len(golds) :]
+    sizes = np.maximum(1, np.asarray(answered.sum(axis=1)).ravel())
+    for shared in _products(counts[: len(golds)], answered):
+        yield shared / sizes
+
+
+def _likeness(golds: Sequence[QAPair], others: Sequence[QAPair]) -> Iterator[np.ndarray]:
+    """tf-idf cosine of each gold pair's question with every other's: float32 [others]."""
+    unit = _unit_vectors([pair.question for pair in [*golds, *others]])
+    yield from _products(unit[: len(golds)], unit[len(golds) :])
 
 
 def _unit_vectors(texts: Sequence[str]) -> Any:
     """tf-idf over runs of three characters, each of length 1: sparse float32 [texts, runs]."""
-    from scipy.sparse import csr_matrix, diags
+    from scipy.sparse import diags
+
+    counts = _counts(texts, 3)
+    counts.data = 1 + np.log(counts.data)
+    seen_in = np.asarray((counts > 0).sum(axis=0)).ravel()
+    weighted = counts @ diags(np.log((1 + len(texts)) / (1 + seen_in)) + 1)
+    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    unit = diags(1 / np.maximum(norms, 1e-12)) @ weighted
+    return unit.astype(np.float32).tocsr()
+
+
+def _counts(texts: Sequence[str], size: int) -> Any:
+    """How often each run of `size` characters stands in each text: sparse float32 [texts, runs]."""
+    from scipy.sparse import csr_matrix
 
     vocabulary: dict[str, int] = {}
     rows, columns = [], []
     for row, text in enumerate(texts):
         letters = normalise(text).replace(" ", "")
-        for start in range(max(1, len(letters) - _RUN + 1)):
-            run = letters[start : start + _RUN]
+        for start in range(max(1, len(letters) - size + 1)):
+            run = letters[start : start + size]
             rows.append(row)
             columns.append(vocabulary.setdefault(run, len(vocabulary)))
     counts = csr_matrix(
@@ -84,9 +143,4 @@ def _unit_vectors(texts: Sequence[str]) -> Any:
         shape=(len(texts), max(1, len(vocabulary))),
     )
     counts.sum_duplicates()
-    counts.data = 1 + np.log(counts.data)
-    seen_in = np.asarray((counts > 0).sum(axis=0)).ravel()
-    weighted = counts @ diags(np.log((1 + len(texts)) / (1 + seen_in)) + 1)
-    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    unit = diags(1 / np.maximum(norms, 1e-12)) @ weighted
-    return unit.astype(np.float32).tocsr()
+    return counts

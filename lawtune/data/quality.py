@@ -9,10 +9,33 @@ from lawtune.records import QAPair, normalise
 
 _ENDS = re.compile(r"[.?!。:)\]」』\"’”]\s*$|[가-힣]\s*$")
 _PROMISED_ITEMS = re.compile(r"다음\s*(?:각\s*)?(호|목)(?:의|에|와|를|은|이|가|중|\s)")
+_BRACKETS = (("(", ")"), ("「", "」"), ("‘", "’"), ("“", "”"))
+_GAP = re.compile(r"…|\.\.\.|[○△×□◇●]|(?:^|\s)[가나]\. ")
+_PROCEEDINGS = re.compile(
+    r"이 사건|원심|상고이유|원고|피고(?!인)|공소외|소외|위 피고|피고인들|기록에|사례|망인"
+    r"|\[\S*의견\]"
+)
+_PARTY = re.compile(r"(?<![가-힣’'”\"」)])(?:갑|을|병|정|[甲乙丙丁])(?=[은이과의을에]|\s|\(|,|$)")
+_OPENS_ELSEWHERE = re.compile(
+    r"^(?:이|그|위|이러한|그러한|이와|그와|따라서|그런데|그러나|그러므로|한편|다만|또한|또|나아가"
+    r"|이때|이 경우|같은|동|해당|당해)\s"
+)
+_POINTS_BACK = re.compile(
+    r"(?<![가-힣])위 (?:각 )?(?P<noun>[가-힣]{2})"
+    r"|(?<![가-힣])(?:같은|동) ?(?P<unit>법|조|항|호)(?![가-힣]{2})"
+    r"|(?P<vague>(?<![가-힣])위와 같은|위와 같이|앞서 본|위에서 본|위의 )"
+)
+_NAMED_BEFORE = {"법": r"법", "조": r"제\d+조", "항": r"제\d+항", "호": r"제\d+호"}
 _TABLE = re.compile(r"[│┃├─┌└┐┘━|]{2,}|[│┃]")
 _STATED_OUTCOME = re.compile(r"사례(?:\s*\(?.*\))?$")
 _LABEL = re.compile(r"^(?:제\d+(항|호)(?:의\d+)?|[가-힣](목)) ")
 _LEVELS = {"항": 1, "호": 2, "목": 3}
+
+
+MOST_REPEATED = 0.4
+"""Of an answer's character bigrams, at most so many may stand in its question."""
+LEAST_IN_COMMON = 0.25
+"""Of an issue's character bigrams, at least so many stand in the text that answers it."""
 
 
 def unsound(pair: QAPair) -> str | None:
@@ -21,7 +44,9 @@ def unsound(pair: QAPair) -> str | None:
         return "answer holds a table"
     if not _ENDS.search(pair.answer):
         return "answer ends in mid-sentence"
-    if _overlap(pair.question, pair.answer) > 0.8:
+    if any(pair.answer.count(opened) != pair.answer.count(closed) for opened, closed in _BRACKETS):
+        return "answer opens a bracket or quotation and does not close it"
+    if overlap(pair.question, pair.answer) > MOST_REPEATED:
         return "answer repeats the question"
     return None
 
@@ -56,12 +81,42 @@ def states_outcome(holding: str) -> bool:
     return bool(_STATED_OUTCOME.search(holding.strip(" .")))
 
 
-def _overlap(question: str, answer: str) -> float:
+def unclear(text: str) -> str | None:
+    """Why a text from a decision can be understood by nobody who has not read the rest, or None:
+    it has gaps or speaks of the proceedings."""
+    if _GAP.search(text):
+        return "text with gaps"
+    return "text about the proceedings" if _PROCEEDINGS.search(text) else None
+
+
+def incomplete(text: str) -> str | None:
+    """What a statement of law lacks to stand alone, or None: beside what makes it `unclear`, it
+    speaks of one case's parties or points back to something that it does not say."""
+    if reason := unclear(text):
+        return reason
+    if _PARTY.search(text):
+        return "text about one case's parties"
+    if _OPENS_ELSEWHERE.search(text):
+        return "text that goes on from another"
+    for match in _POINTS_BACK.finditer(text):
+        before = text[: match.start()]
+        if noun := match["noun"]:
+            # 위 규정 and its like point to any article, others to the same word.
+            wanted = r"제\d+조" if noun in ("규정", "조항", "법조", "각조", "법규") else noun
+        else:
+            wanted = _NAMED_BEFORE.get(match["unit"] or "", r".{30}")
+        if not re.search(wanted, before):
+            return "text that points back to what it lacks"
+    return None
+
+
+def overlap(question: str, answer: str) -> float:
     """The share of the answer's character bigrams that the question has too."""
-    mine = _bigrams(answer)
-    return len(mine & _bigrams(question)) / max(1, len(mine))
+    mine = bigrams(answer)
+    return len(mine & bigrams(question)) / max(1, len(mine))
 
 
-def _bigrams(text: str) -> set[str]:
+def bigrams(text: str) -> set[str]:
+    """The distinct character bigrams of a text, white space left out."""
     letters = normalise(text).replace(" ", "")
     return {letters[i : i + 2] for i in range(len(letters) - 1)}

@@ -11,9 +11,8 @@ from lawtune.records import QAPair
 
 @dataclass(frozen=True)
 class ChoiceSet:
-    """Answers to choose from, by record index. `rechosen` lists the records whose stored
-    distractors were missing, in whole or part, and were chosen anew; `excluded` those without
-    suitable ones."""
+    """Answers to choose from, by record index. `rechosen` lists the records that came without
+    distractors, which were chosen anew; `excluded` those without suitable ones."""
 
     choices: Mapping[int, tuple[str, ...]]
     rechosen: tuple[str, ...]
@@ -21,34 +20,23 @@ class ChoiceSet:
 
 
 def resolve_choices(pairs: Sequence[QAPair], pool: Sequence[QAPair], seed: int) -> ChoiceSet:
-    """Each record's gold answer, first, with its distractors' answers, looked up in `pool`.
+    """Each record's gold answer, first, with its distractors.
 
-    Records without stored distractors, or with one that `pool` lacks (a shortened file), get
-    theirs chosen from `pool` by `seed`; where four suitable ones do not exist the record is
-    excluded and listed.
+    Records without stored distractors get theirs chosen from `pool` by `seed`; where four suitable
+    ones do not exist the record is excluded and listed.
     """
-    answers = {pair.id: pair.answer for pair in pool}
-    stored = {
+    lacking = [index for index, pair in enumerate(pairs) if not pair.distractors]
+    found = choose_distractors([pairs[index] for index in lacking], seed, pool) if lacking else []
+    rechosen = {
         index: pair.distractors
-        for index, pair in enumerate(pairs)
-        if pair.distractors and all(name in answers for name in pair.distractors)
+        for index, pair in zip(lacking, found, strict=True)
+        if pair.distractors
     }
-    rechosen: dict[int, tuple[str, ...]] = {}
-    if len(stored) < len(pairs):
-        chosen = {pair.id: pair.distractors for pair in choose_distractors(pool, seed)}
-        rechosen = {
-            index: names
-            for index, pair in enumerate(pairs)
-            if index not in stored and (names := chosen.get(pair.id))
-        }
-    names_of = stored | rechosen
+    wrong = {index: rechosen.get(index, pair.distractors) for index, pair in enumerate(pairs)}
     return ChoiceSet(
-        choices={
-            index: (pairs[index].answer, *(answers[name] for name in names_of[index]))
-            for index in sorted(names_of)
-        },
-        rechosen=tuple(pairs[index].id for index in sorted(rechosen)),
-        excluded=tuple(pair.id for index, pair in enumerate(pairs) if index not in names_of),
+        choices={i: (pairs[i].answer, *texts) for i, texts in wrong.items() if texts},
+        rechosen=tuple(pairs[index].id for index in rechosen),
+        excluded=tuple(pairs[index].id for index, texts in wrong.items() if not texts),
     )
 
 

@@ -39,7 +39,8 @@ def evaluate(
     """Score `model` on `pairs`, and its base too if it has an adapter.
 
     Args:
-        pool: the records among which distractors are looked up, by id; `pairs` if None.
+        pool: the records whose answers serve as distractors where a pair has none of its own;
+            `pairs` if None.
         filters: of what the model has read (`known_text`), to find contaminated answers by.
 
     Raises:

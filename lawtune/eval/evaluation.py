@@ -168,4 +168,10 @@ def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, 
 def cleaned(pair: QAPair) -> QAPair:
     """The pair as its twins in NFD or with other line ends are read."""
     context = clean(pair.context) if pair.context else None
-    return replace(pair, question=clean(pair.question), answer=clean(pair.answer), context=context)
+    return replace(
+        pair,
+        question=clean(pair.question),
+        answer=clean(pair.answer),
+        context=context,
+        distractors=tuple(map(clean, pair.distractors)),
+    )

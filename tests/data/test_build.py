@@ -95,48 +95,72 @@ def test_no_answer_quotes_another_sides_article(pairs, statutes):
     assert leaks == []
 
 
+def without_amendments(text: str) -> str:
+    """Answers leave out the dates of the amendments that made a statute a former one."""
+    dated = r"\d{4}\. \d+\. \d+\. [^()]*?제\d+호로 [^(),]*?전의 것(?:을 말한다)?(?:, )?"
+    return re.sub(r"\((?:이하 같다)?\)", "", re.sub(dated, "", folded(text)))
+
+
 def test_quoted_law_and_holdings_stand_in_the_sources(pairs, statutes):
-    """Nothing is invented: every line that an answer quotes is in the source's own text."""
+    """Nothing is invented: what an answer says is in the source's own text."""
     corpus = {path.stem: path.read_text(encoding="utf-8") for path in CORPUS.rglob("*.md")}
     laws = {f"{s.name} {a.label}": folded(render_article(a)) for s in statutes for a in s.articles}
-    quoted = Counter()
+    seen = Counter()
     for _, pair in pairs:
-        if pair.type == "law_explanation":
-            text = folded(pair.answer.split("정하고 있습니다.\n")[-1])
-            assert text in laws[f"{pair.source.law} {pair.source.article}"], pair.id
-        elif pair.type in ("precedent_analysis", "law_interpretation"):
-            text = re.sub(r" \(\S+ \d{4}\. \d+\. \d+\. 선고 [^()]+\)$", "", pair.answer)
-            assert folded(text) in folded(corpus[pair.group]), pair.id
-        elif pair.type == "law_application":
-            for line in pair.answer.split("\n")[1:]:
-                match = re.match(r"- (.+? 제\d+조(?:의\d+)?)(?:\(.*?\))?(?: 제\d+항)?: (.+)$", line)
-                if match:
-                    quoted["provisions"] += 1
-                    law, _, label = match[1].rpartition(" ")
-                    name = re.sub(r"[ㆍ\s]", "", law)
-                    texts = [
-                        t
-                        for k, t in laws.items()
-                        if k.endswith(f" {label}")
-                        and re.sub(r"[·\s]", "", k.rpartition(" ")[0]) == name.replace("·", "")
-                    ]
-                    assert any(match[2] in text for text in texts), (pair.id, line)
-        elif pair.type == "precedent_impact":
-            for number in re.findall(r"선고 (\S+?) ", pair.answer):
-                assert number.split(",")[0] in corpus, (pair.id, number)
-        quoted[pair.type] += 1
-    assert quoted["provisions"] > 20
+        text, where = folded(pair.answer), f"{pair.source.law} {pair.source.article}"
+        if pair.source.kind == "statute":
+            text = text.removesuffix(f" ({where})")
+            if pair.type == "law_application":
+                cited, _, text = text.partition("에 따라 ")
+                assert cited.startswith(where), pair.id
+            assert text in laws[where], pair.id
+        else:
+            for lead in ("참조하여", "변경하여"):
+                text = text.removeprefix(f"이 판례를 {lead} 다음과 같이 판단하였습니다. ")
+            text = text.partition("에 따라 판단하면 ")[2] or text
+            held = without_amendments(corpus[pair.group])
+            text = re.sub(r" \((?:[가-힣·]+ )+제\d+조(?:의\d+)?(?: 제\d+항)?\)$", "", text)
+            assert text.rstrip(".") in held, pair.id
+        seen[pair.type, pair.source.kind] += 1
+    assert len(seen) == 6  # application from statutes and from decisions
+    assert min(seen.values()) > 5
 
 
-def test_impacts_name_only_later_decisions_that_cite_the_first(pairs):
+def test_impacts_are_of_earlier_decisions_that_the_later_one_cites(pairs):
     corpus = {path.stem: path.read_text(encoding="utf-8") for path in CORPUS.rglob("*.md")}
     for _, pair in pairs:
         if pair.type == "precedent_impact":
-            listed = re.findall(r"^- \S+ (\d{4})\. \d+\. \d+\. 선고 (\S+?)[, ]", pair.answer, re.M)
-            assert listed
-            for year, number in listed:
-                assert pair.group in corpus[number], (pair.id, number)
-                assert year >= pair.source.date[:4]
+            earlier, later = pair.citations
+            assert earlier in pair.question and later in pair.question
+            assert pair.group in later
+            number = re.search(r"선고 (\S+?)[, ]", earlier)[1]
+            assert number in corpus[pair.group].split("## 참조판례")[1], pair.id
+            assert re.search(r"\d{4}", earlier)[0] <= re.search(r"\d{4}", later)[0]
+
+
+def test_no_answer_is_mostly_its_question(pairs):
+    for _, pair in pairs:
+        letters = folded(pair.answer).replace(" ", "")
+        asked = folded(pair.question).replace(" ", "")
+        runs = {letters[i : i + 2] for i in range(len(letters) - 1)}
+        assert sum(run in asked for run in runs) <= 0.4 * len(runs), pair.id
+
+
+def test_a_question_names_its_subject_and_not_a_bare_number(pairs, statutes):
+    titles = {f"{s.name} {a.label}": a.title for s in statutes for a in s.articles}
+    for _, pair in pairs:
+        if pair.type == "law_explanation":
+            assert titles[f"{pair.source.law} {pair.source.article}"] in pair.question
+        elif pair.type == "law_application":
+            # What the answer is about: the provision is for the answer to name.
+            assert not re.search(r"(?<!」 )제\d+조", pair.question), pair.id
+
+
+def test_citizens_ask_without_naming_an_article(pairs):
+    asked = [p for _, p in pairs if re.search(r"나요\?|어요|까요\?|주세요|해요", p.question)]
+    assert {pair.type for pair in asked} == set(QUESTION_TYPES)
+    unnamed = [pair for pair in asked if not re.search(r"제\d+조", pair.question)]
+    assert len(unnamed) > 0.2 * len(pairs)
 
 
 def test_no_question_tells_the_outcome(pairs):
@@ -157,18 +181,16 @@ def test_ids_dates_citations_and_texts(pairs):
 
 
 def test_distractors_are_fair(built):
+    answers = {folded(p.answer): name for name in SPLITS for p in built.splits[name]}
     for name in ("validation", "test"):
-        by_id = {pair.id: pair for pair in built.splits[name]}
-        asked = [pair for pair in by_id.values() if pair.distractors]
-        assert len(asked) > 0.7 * len(by_id)
+        asked = [pair for pair in built.splits[name] if pair.distractors]
+        assert len(asked) > 0.7 * len(built.splits[name])
         for pair in asked:
-            others = [by_id[wrong] for wrong in pair.distractors]  # of the same side
-            assert len({pair.id, *pair.distractors}) == 5
-            assert len({folded(p.answer) for p in [pair, *others]}) == 5
-            for other in others:
-                assert other.type == pair.type
-                assert other.group != pair.group
-                assert 0.5 <= len(other.answer) / len(pair.answer) <= 1.5
+            choices = {folded(text) for text in (pair.answer, *pair.distractors)}
+            assert len(choices) == 5
+            assert not any(answers.get(choice) == "train" for choice in choices)
+            for text in pair.distractors:
+                assert 0.5 <= len(text) / len(pair.answer) <= 1.5
     assert not any(pair.distractors for pair in built.splits["train"])
 
 
@@ -311,7 +333,7 @@ def test_an_article_without_text_is_no_answer(tmp_path):
     path.write_text(
         "---\n제목: 시험법\n법령구분: 법률\n시행일자: 2025-01-31\n---\n"
         "### 제1조(빈 조)\n\n### 제2조(지운 항)\n① 삭제 <2012.2.10>\n"
-        "### 제3조(벌칙)\n이 법을 위반한 자는 백만원 이하의 벌금에 처한다고 정한다.\n",
+        "### 제3조(신고의 방법)\n신고는 서면이나 구술로 하며 그 비용은 국가가 부담한다.\n",
         encoding="utf-8",
     )
     built = build([str(path)], BuildConfig(), count_tokens)

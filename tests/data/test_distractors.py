@@ -1,70 +1,87 @@
-"""Wrong answers that are hard: alike, of another source, of like length."""
+"""Wrong answers that are hard: of another source, of like length, and in the question's words."""
+
+from dataclasses import replace
 
 from lawtune.data.distractors import choose_distractors
-from lawtune.records import QAPair
+from lawtune.records import QAPair, Source
 
-
-def pairs_about(topics: dict[str, list[str]], kind: str | None = "law_explanation"):
-    return [
-        QAPair("물음", text, id=f"{group}-{i}", type=kind, group=group)
-        for group, texts in topics.items()
-        for i, text in enumerate(texts)
-    ]
-
-
-BASE = "임대인은 임차인에게 {} 의무가 있고 이를 게을리하면 손해를 배상한다."
 ACTS = ["수선할", "인도할", "통지할", "반환할", "설명할", "보고할", "협력할", "고지할"]
-LEASE = {f"임대{i}": [BASE.format(act)] for i, act in enumerate(ACTS)}
-TAX = {
-    f"세법{i}": [f"과세표준은 {i}억원을 넘는 금액에 백분의 {i}의 세율을 곱하여 셈한다."]
-    for i in range(3, 9)
+
+
+def pair(name: str, question: str, answer: str, **changes) -> QAPair:
+    return QAPair(question, answer, id=name, type="law_explanation", group=name, **changes)
+
+
+# Six answers of one length that share nothing with one another.
+ANSWERS = {
+    "임대": "임대인은 목적물을 사용하게 할 의무를 부담한다.",
+    "세금": "과세표준에는 소득세율을 곱하여 산출세액을 낸다.",
+    "교통": "운전자가 횡단보도 앞에서 반드시 멈추어야 하겠다.",
+    "상속": "상속재산은 직계비속과 배우자가 함께 물려받는다.",
+    "회사": "주주총회 결의에서 출자자 과반수가 찬성할 것이다.",
+    "형벌": "타인의 재물을 훔치면 절도죄로 처벌받게 되겠다.",
 }
 
 
-def test_four_of_other_groups_and_like_length_and_the_nearest():
-    pairs = pairs_about(LEASE | TAX)
-    by_id = {pair.id: pair for pair in pairs}
-    for chosen in choose_distractors(pairs, 42):
-        assert len(set(chosen.distractors)) == 4
-        for name in chosen.distractors:
-            other = by_id[name]
-            assert other.group != chosen.group
-            assert other.group[:2] == chosen.group[:2]  # leases beside leases
-            assert abs(len(other.answer) - len(chosen.answer)) <= 0.5 * len(chosen.answer)
+def unlike() -> list[QAPair]:
+    return [pair(name, f"{name} 물음", text) for name, text in ANSWERS.items()]
 
 
-def test_types_are_not_mixed():
-    pairs = pairs_about(LEASE) + pairs_about({f"x{g}": t for g, t in LEASE.items()}, None)
-    for chosen in choose_distractors(pairs, 42):
-        assert len(chosen.distractors) == 4
-        assert all(name.startswith("x") == (chosen.type is None) for name in chosen.distractors)
+def test_the_answers_in_the_questions_own_words_come_first():
+    asked = replace(unlike()[0], question="운전자가 횡단보도 앞에서, 또 상속재산은 직계비속이?")
+    chosen = choose_distractors([asked], 42, unlike())[0].distractors
+    assert len(set(chosen)) == 4
+    assert chosen[:2] == (ANSWERS["교통"], ANSWERS["상속"])
+    assert asked.answer not in chosen
 
 
-def test_repeats_of_the_answer_or_of_one_another_do_not_serve():
-    twins = {f"쌍{i}": [LEASE["임대0"][0]] for i in range(6)}
-    chosen = choose_distractors(pairs_about(LEASE | twins), 42)
-    for pair in chosen:
-        names = (pair.id, *pair.distractors)
-        assert sum(name == "임대0-0" or name.startswith("쌍") for name in names) <= 1
+def test_those_on_the_same_statute_come_before_others():
+    pool = [replace(p, source=Source("statute", law=p.id[:1])) for p in unlike()]
+    pool[5] = replace(pool[5], source=Source("statute", law="임"))
+    assert choose_distractors(pool[:1], 42, pool)[0].distractors[0] == ANSWERS["형벌"]
+
+
+def test_what_may_be_right_as_well_comes_last_and_repeats_never():
+    like = "임대인은 목적물을 사용하게 할 책임을 부담한다."
+    pool = [*unlike(), pair("같음", "다른 물음", like), pair("쌍", "또 다른 물음", ANSWERS["임대"])]
+    asked = replace(unlike()[0], question="임대인은 목적물을 사용하게 합니까?")
+    chosen = choose_distractors([asked], 42, pool)[0].distractors
+    assert like not in chosen and ANSWERS["임대"] not in chosen
+    few = [*unlike()[1:4], *pool[6:]]
+    assert choose_distractors([asked], 42, few)[0].distractors[-1] == like
+
+
+def test_an_answer_to_the_same_question_comes_last():
+    pool = unlike()
+    pool[3] = replace(pool[3], question="주택을 빌려준 사람이 지는 의무는 무엇입니까?")
+    asked = replace(pool[0], question="주택을 빌려준 사람이 지는 의무는 무엇인가요?")
+    assert ANSWERS["상속"] not in choose_distractors([asked], 42, pool)[0].distractors
+
+
+def test_types_and_groups_are_not_mixed_and_lengths_are_alike():
+    pool = unlike()
+    pool[1] = replace(pool[1], type=None)
+    assert choose_distractors(pool[:1], 42, pool)[0].distractors
+    pool[2] = replace(pool[2], group="임대")
+    assert choose_distractors(pool[:1], 42, pool)[0].distractors == ()
+    long = [*unlike()[:4], pair("김", "물음", "길다 " * 50), pair("짧음", "물음", "짧다.")]
+    assert choose_distractors(long[:1], 42, long)[0].distractors == ()
 
 
 def test_too_few_candidates_give_none():
-    alone = pairs_about({"가": ["짧다."], **{f"나{i}": ["길다 " * 50 + str(i)] for i in range(4)}})
-    assert all(pair.distractors == () for pair in choose_distractors(alone, 42))
-    kin = pairs_about({"한": [BASE.format(act) for act in ACTS]})
-    assert all(pair.distractors == () for pair in choose_distractors(kin, 42))
+    assert choose_distractors(unlike()[:4], 42) == unlike()[:4]
     assert choose_distractors([], 42) == []
 
 
 def test_pairs_without_a_group_are_each_their_own():
-    pairs = [QAPair("물음", BASE.format(act), id=act) for act in ACTS]
+    pairs = [replace(p, group=None) for p in unlike()]
     for chosen in choose_distractors(pairs, 42):
         assert len(chosen.distractors) == 4
-        assert chosen.id not in chosen.distractors
+        assert chosen.answer not in chosen.distractors
 
 
 def test_nothing_else_changes_and_the_seed_decides():
-    pairs = pairs_about(LEASE | TAX)
+    pairs = [pair(act, "물음", f"임대인은 임차인에게 {act} 의무가 있다.") for act in ACTS]
     first = choose_distractors(pairs, 1)
     assert first == choose_distractors(pairs, 1)
-    assert [(p.id, p.answer, p.group) for p in first] == [(p.id, p.answer, p.group) for p in pairs]
+    assert [replace(p, distractors=()) for p in first] == pairs

@@ -3,7 +3,14 @@
 import pytest
 
 from lawtune.config import BuildConfig
-from lawtune.data.quality import lacks_promised_items, states_outcome, unfit, unsound
+from lawtune.data.quality import (
+    incomplete,
+    lacks_promised_items,
+    states_outcome,
+    unclear,
+    unfit,
+    unsound,
+)
 from lawtune.data.quotes import QuotationIndex
 from lawtune.records import Article, Provision, QAPair, Statute
 
@@ -16,6 +23,11 @@ SOUND = QAPair("누가 책임집니까?", "고의 또는 과실로 손해를 가
         (SOUND.answer, None),
         ("다음과 같다.\n┌──┬──┐\n│가│나│", "answer holds a table"),
         ("배상할 책임이 있고,", "answer ends in mid-sentence"),
+        ("배상(이하 생략 한다.", "answer opens a bracket or quotation and does not close it"),
+        (
+            "‘책임’이라 함은 “의무를 말한다.",
+            "answer opens a bracket or quotation and does not close it",
+        ),
         ("누가 책임집니까?", "answer repeats the question"),
     ],
 )
@@ -65,6 +77,39 @@ def test_a_promised_list_that_the_source_lost(text, lost):
 )
 def test_holdings_that_tell_their_outcome(holding, told):
     assert states_outcome(holding) is told
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("형법 제30조의 공동정범이 성립하기 위하여는 공동가공의 의사가 필요하다.", None),
+        ("이사 …의 직무대행자는 책임을 진다.", "text with gaps"),
+        ("저작물인 '△△△강좌'는 보호된다.", "text with gaps"),
+        ("원심이 인정한 사실에 따르면 죄가 된다.", "text about the proceedings"),
+        ("[별개의견] 원래 상습성은 속성이다.", "text about the proceedings"),
+        ("피고인에게 불리하게 해석할 수 없다.", None),
+        ("갑이 을에게 매도한 경우에는 무효이다.", "text about one case's parties"),
+        ("甲 회사의 이사는 책임을 진다.", "text about one case's parties"),
+        ("‘직무’를 갑작스럽게 정하지 아니한다.", None),
+        ("따라서 그 죄가 성립한다.", "text that goes on from another"),
+        ("이 경우 책임을 진다.", "text that goes on from another"),
+        ("책임은 위 규정에 따른다.", "text that points back to what it lacks"),
+        ("민법 제750조의 뜻과 위 규정에 따른 책임이 있다.", None),
+        ("설명의무의 내용과 위 설명의무를 어긴 책임이 있다.", None),
+        ("내용을 알리고 위 설명의무를 다하여야 한다.", "text that points back to what it lacks"),
+        ("상표법 제2조와 같은 법 제3조에 따른다.", None),
+        ("상표와 같은 조 제3호에 따른다.", "text that points back to what it lacks"),
+        ("위와 같은 방법으로 한 담보는 무효이다.", "text that points back to what it lacks"),
+    ],
+)
+def test_a_text_that_cannot_stand_alone(text, reason):
+    assert incomplete(text) == reason
+
+
+def test_facts_may_have_parties_but_no_gaps_and_no_proceedings():
+    assert unclear("甲이 위 승용차를 乙에게 넘긴 경우") is None
+    assert unclear("甲이 원심에서 다툰 경우") == "text about the proceedings"
+    assert unclear("甲이 ○○에게 넘긴 경우") == "text with gaps"
 
 
 def words(prefix: str, count: int) -> str:

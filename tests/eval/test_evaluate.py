@@ -63,15 +63,14 @@ def question_of(prompt):
 
 def make_pairs(count=5, **changes):
     """Answers 답0…답4, each record with the other four as its distractors."""
-    names = [f"r{i}" for i in range(count)]
     return [
         QAPair(
             question=f"물음{i}",
             answer=f"답{i}",
-            id=names[i],
+            id=f"r{i}",
             type="law_explanation",
             group=f"g{i}",
-            distractors=tuple(name for name in names if name != names[i])[:4],
+            distractors=tuple(f"답{other}" for other in range(count) if other != i)[:4],
             **changes,
         )
         for i in range(count)
@@ -86,8 +85,8 @@ def replace_choosing(monkeypatch, chosen=None):
     """Stands in for the choosing of distractors, which has tests of its own."""
     calls = []
 
-    def choose_distractors(pairs, seed):
-        calls.append((len(pairs), seed))
+    def choose_distractors(pairs, seed, pool):
+        calls.append(([pair.id for pair in pairs], len(pool), seed))
         return [replace(pair, distractors=(chosen or {}).get(pair.id, ())) for pair in pairs]
 
     monkeypatch.setattr("lawtune.eval.choice.choose_distractors", choose_distractors)
@@ -114,7 +113,7 @@ def test_bits_per_byte_is_a_ratio_of_sums():
     pairs = [
         replace(pair, answer=text) for pair, text in zip(make_pairs(2), ["a", "abc"], strict=True)
     ]
-    pairs = [replace(pair, distractors=("r0", "r1")) for pair in pairs]
+    pairs = [replace(pair, distractors=("a", "abc")) for pair in pairs]
     nats = {"a": -math.log(2), "abc": -5 * math.log(2)}
     metrics = evaluate(FakeModel(lambda p, a: nats[a]), pairs, CONFIG).metrics
     assert metrics["bits_per_byte"]["value"] == pytest.approx(6 / 4)
@@ -147,9 +146,11 @@ def test_accuracy_is_the_gain_over_the_empty_question_and_raw_is_not():
 
 def test_raw_accuracy_divides_by_bytes():
     # 가나다라 costs more in all than 가 but less a byte.
-    pairs = [replace(pair, distractors=("r1",)) for pair in make_pairs(2)]
-    pairs = [replace(pairs[0], answer="가나다라"), replace(pairs[1], answer="가")]
-    pairs[1] = replace(pairs[1], distractors=("r0",))
+    first, second = make_pairs(2)
+    pairs = [
+        replace(first, answer="가나다라", distractors=("가",)),
+        replace(second, answer="가", distractors=("가나다라",)),
+    ]
     nats = {"가나다라": -6.0, "가": -3.0}
     metrics = evaluate(FakeModel(lambda p, a: nats[a]), pairs, CONFIG).metrics
     assert metrics["accuracy_raw"]["value"] == 0.5
@@ -171,7 +172,12 @@ def test_word_overlap_baseline_by_hand():
     answers = ["손해 배상", "임대 계약", "근로 시간", "저작 물건", "도로 교통"]
     questions = ["손해 배상은?", "임대 계약은?", "무엇인가?", "근로 시간은?", "도로 교통은?"]
     pairs = [
-        replace(pair, question=question, answer=answer)
+        replace(
+            pair,
+            question=question,
+            answer=answer,
+            distractors=tuple(other for other in answers if other != answer),
+        )
         for pair, question, answer in zip(make_pairs(), questions, answers, strict=True)
     ]
     accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
@@ -179,25 +185,22 @@ def test_word_overlap_baseline_by_hand():
     assert accuracy["word_overlap_baseline"] == pytest.approx(3 / 5)
 
 
-def test_distractors_are_looked_up_in_the_pool():
-    pool = make_pairs()
-    report = evaluate(FakeModel(knows_all), pool[:2], CONFIG, pool=pool)
+def test_a_shortened_file_keeps_its_choices():
+    report = evaluate(FakeModel(knows_all), make_pairs()[:2], CONFIG)
     assert report.metrics["accuracy"]["n"] == 2
     assert report.run["distractors_rechosen"] == 0
 
 
 def test_records_without_distractors_get_them_chosen_or_are_counted_out(monkeypatch):
-    calls = replace_choosing(monkeypatch, chosen={"r1": ("r0", "r2", "r3", "r4")})
+    calls = replace_choosing(monkeypatch, chosen={"r1": ("답0", "답2", "답3", "답4")})
     pairs = make_pairs()
     pairs[1] = replace(pairs[1], distractors=())
     pairs[2] = replace(pairs[2], distractors=())
-    # A stored distractor that the file no longer holds counts as none.
-    pairs[3] = replace(pairs[3], distractors=("r0", "r1", "r2", "gone"))
-    report = evaluate(FakeModel(knows_all), pairs, CONFIG)
-    assert calls == [(5, CONFIG.seed)]
+    report = evaluate(FakeModel(knows_all), pairs, CONFIG, pool=make_pairs(6))
+    assert calls == [(["r1", "r2"], 6, CONFIG.seed)]
     assert report.run["distractors_rechosen"] == 1
-    assert report.run["accuracy_excluded"] == ["r2", "r3"]
-    assert report.metrics["accuracy"]["n"] == 3
+    assert report.run["accuracy_excluded"] == ["r2"]
+    assert report.metrics["accuracy"]["n"] == 4
     assert report.metrics["bits_per_byte"]["n"] == 5
 
 

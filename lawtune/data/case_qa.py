@@ -1,0 +1,223 @@
+"""Questions that a decision answers: how it reads a provision, what it held, whom it followed, and
+what came of the facts before it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from lawtune.data import phrasing
+from lawtune.data.library import LONGEST_ANSWER, Library, new_pair
+from lawtune.data.provisions import one_line
+from lawtune.data.quality import (
+    LEAST_IN_COMMON,
+    incomplete,
+    overlap,
+    states_outcome,
+    unclear,
+)
+from lawtune.data.references import (
+    ArticleReference,
+    parse_article_references,
+    parse_case_references,
+)
+from lawtune.data.split import case_group
+from lawtune.data.superseded import cites_outdated_number, states_abandoned_doctrine
+from lawtune.records import Case, QAPair, Source
+
+LONGEST_ISSUE = 180
+"""Characters. A longer issue is three questions in one."""
+PROVISIONS = 2
+"""Facts that turn on more provisions than these are not one question of application."""
+PRECEDENTS = 3
+"""Of the precedents that a holding follows, at most so many are asked about."""
+LEAST_ALIKE = 0.4
+"""Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
+
+_CONSTRUES = re.compile(
+    r"제\d+조|규정|조항|의\s*의미|의\s*취지|해석|개념|정의|범위|요건|에\s*해당하는지"
+)
+_AMENDED = re.compile(
+    r"(?:19|20)\d\d\. \d+\. \d+\. [가-힣 ]{2,12}제\d+호로 "
+    r"[가-힣 ]{0,8}(?:개정|폐지)[가-힣 ]{0,6}전의 것(?:을 말한다|이다)?(?:, )?"
+)
+_FACTS = re.compile(
+    r"(?P<facts>.{30,220}? (?:사안|경우))(?:에서|에는|에)?, (?P<held>.{4,200}?다)고 (?:한|본) 사례"
+)
+# What was sought or charged, and what a lower court got wrong: no facts, no conclusion of law.
+_PROCEDURE = re.compile(
+    r"원심|파기|수긍|위법이|잘못이|법리|위와 같|문제 된 사안"
+    r"|(?:기소|구한|신청한|주장한|청구한|제기한|통지를 받은)[가-힣]* 사안"
+)
+
+
+def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator[QAPair]:
+    """The pairs of one decision, an issue at a time. `rejected` counts the issues left out."""
+    references = parse_article_references(case.cited_articles)
+    overruled = any(changed for _, _, changed in library.citers.get(case_group(case), ()))
+    for number, holding in case.holdings.items():
+        cited = references.get(number, ())
+        if overruled:
+            rejected["case: a later decision changed the law laid down"] += 1
+            continue
+        if states_outcome(holding):
+            pair = _application(case, holding, cited)
+            reason = "case: no facts and conclusion to tell apart"
+        else:
+            reason = _unfit(case, number)
+            pair = None
+            if reason is None:
+                pair = _holding(case, number, cited)
+                yield from _impacts(case, number, library)
+        if pair:
+            yield pair
+        else:
+            rejected[f"{reason}"] += 1
+
+
+def _unfit(case: Case, number: str) -> str | None:
+    """Why an issue and its summary make no pair, or None."""
+    issue, summary = phrasing.issue_of(case.holdings[number]), _summary(case, number)
+    if not summary:
+        return "case: no 판결요지 for the issue"
+    if len(summary) > LONGEST_ANSWER:
+        return "case: 판결요지 too long to be told whole"
+    if len(issue) > LONGEST_ISSUE:
+        return "case: issue too long to be asked"
+    if phrasing.asked_of(issue) is None:
+        return "case: issue that asks nothing"
+    for text in (issue, summary):
+        if reason := incomplete(text):
+            return f"case: {reason}"
+        if cites_outdated_number(text, case.date):
+            return "case: article number of a time gone by"
+        if states_abandoned_doctrine(text, case.date):
+            return "case: a doctrine given up since"
+    if overlap(summary, issue) < LEAST_IN_COMMON:
+        return "case: 판결요지 that does not speak to the issue"
+    return None
+
+
+def _summary(case: Case, number: str) -> str:
+    """A 판결요지 without the dates of the amendments that make a statute a former one."""
+    text = _AMENDED.sub("", case.summaries.get(number, ""))
+    return one_line(re.sub(r"\((?:이하 같다)?\)", "", text))
+
+
+def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPair:
+    """Interpretation where the issue construes a provision that is named, else analysis."""
+    issue, summary = phrasing.issue_of(case.holdings[number]), _summary(case, number)
+    asked = phrasing.asked_of(issue)
+    provision = _construed(issue, summary, cited) if _CONSTRUES.search(issue) else None
+    key = case.number + issue
+    if provision is None:
+        question = phrasing.phrase(
+            phrasing.ANALYSE, key, case=case.citation, issue=issue, asked=asked
+        )
+        source = Source("case", case=case.number, date=case.date)
+        return new_pair(
+            "precedent_analysis", question, summary, source, (case.citation,), case_group(case)
+        )
+    told = re.sub(r"[\s·ㆍ]", "", provision.law) in re.sub(r"[\s·ㆍ]", "", issue)
+    question = phrasing.phrase(
+        phrasing.INTERPRET_NAMED if told else phrasing.INTERPRET,
+        key,
+        issue=issue,
+        asked=asked,
+        provision=provision.label,
+    )
+    named = _names(question, provision) or _names(summary, provision)
+    return new_pair(
+        "law_interpretation",
+        question,
+        summary if named else f"{summary} ({provision.label})",
+        Source(
+            "case",
+            provision.law,
+            provision.label.removeprefix(f"{provision.law} "),
+            case.number,
+            case.date,
+        ),
+        (provision.label, case.citation),
+        case_group(case),
+    )
+
+
+def _construed(
+    issue: str, summary: str, cited: Sequence[ArticleReference]
+) -> ArticleReference | None:
+    """The cited provision that an issue is about: one that it names, else one that the summary
+    does, else the only one."""
+    for text in (issue, summary):
+        for reference in cited:
+            if _names(text, reference):
+                return reference
+    return cited[0] if len(cited) == 1 else None
+
+
+def _names(text: str, reference: ArticleReference) -> bool:
+    """Whether a text names the article, whatever the blanks and middle dots."""
+    bare = re.sub(r"[\s·ㆍ]", "", text)
+    law = re.sub(r"[\s·ㆍ]", "", reference.law)
+    return bool(re.search(rf"{re.escape(law + reference.article)}(?!의\d)", bare))
+
+
+def _application(case: Case, holding: str, cited: Sequence[ArticleReference]) -> QAPair | None:
+    """The facts of a 사례 as the question; the provisions that it turned on and what was held."""
+    match = _FACTS.fullmatch(holding.rstrip(" ."))
+    if not match or not 1 <= len(cited) <= PROVISIONS:
+        return None
+    # 위 행위, 이는 and 甲 may stand in the conclusion: the question tells what they are.
+    if unclear(match["facts"]) or unclear(match["held"]):
+        return None
+    labels = list(dict.fromkeys(reference.label for reference in cited))
+    answer = f"{', '.join(labels)}에 따라 판단하면 {match['held']}."
+    if _PROCEDURE.search(holding) or cites_outdated_number(answer, case.date):
+        return None
+    return new_pair(
+        "law_application",
+        phrasing.phrase(phrasing.APPLY_FACTS, case.number + holding, facts=match["facts"]),
+        answer,
+        Source("case", case=case.number, date=case.date),
+        labels,
+        case_group(case),
+    )
+
+
+def _impacts(case: Case, number: str, library: Library) -> Iterator[QAPair]:
+    """What a decision made, on one issue, of the precedents that it cites for it."""
+    issue = phrasing.issue_of(case.holdings[number])
+    cited = parse_case_references(case.cited_cases).get(number, ())
+    found = 0
+    for earlier_number, changed in cited:
+        earlier = library.cases.get(earlier_number)
+        if earlier is None or earlier.date >= case.date or found == PRECEDENTS:
+            continue
+        if not _speaks_to(earlier, issue):
+            continue
+        found += 1
+        question = phrasing.phrase(
+            phrasing.IMPACT,
+            case.number + earlier.number + issue,
+            case=earlier.citation,
+            later=case.citation,
+            issue=issue,
+            asked=phrasing.asked_of(issue),
+        )
+        verb = "변경하여" if changed else "참조하여"
+        yield new_pair(
+            "precedent_impact",
+            question,
+            f"이 판례를 {verb} 다음과 같이 판단하였습니다. {_summary(case, number)}",
+            Source("case", case=case.number, date=case.date),
+            (earlier.citation, case.citation),
+            case_group(case),
+        )
+
+
+def _speaks_to(earlier: Case, issue: str) -> bool:
+    """Whether one of a precedent's holdings is on the issue; a list of 참조판례 may also hold those
+    on a question beside it."""
+    return any(
+        overlap(f"{holding} {earlier.summaries.get(number, '')}", issue) >= LEAST_ALIKE
+        for number, holding in earlier.holdings.items()
+    )

@@ -1,0 +1,142 @@
+"""What is asked about a decision, and what is not."""
+
+from collections import Counter
+
+import pytest
+
+from lawtune.data.case_qa import case_pairs
+from lawtune.data.library import Library
+from lawtune.records import Case
+
+
+def decision(number="2010도1", date="2010-01-01", **changes) -> Case:
+    values = {
+        "holdings": {"": "절도죄에서 불법영득의사의 의미"},
+        "summaries": {
+            "": "절도죄의 불법영득의사란 남의 물건을 제 것처럼 처분하려는 의사를 말한다."
+        },
+        "cited_articles": "형법 제329조",
+    }
+    return Case(number, "대법원", date, "절도", "판결", **(values | changes))
+
+
+def pairs_of(case: Case, *others: Case):
+    rejected: Counter[str] = Counter()
+    return list(case_pairs(case, Library.of([case, *others]), rejected)), rejected
+
+
+def test_an_issue_on_a_cited_provision_is_interpretation():
+    (pair,), _ = pairs_of(decision())
+    assert pair.type == "law_interpretation"
+    assert pair.answer.startswith(decision().summaries[""])
+    # The answer names the provision unless the question did.
+    assert ("형법 제329조" in pair.question) is not ("(형법 제329조)" in pair.answer)
+    assert pair.citations == ("형법 제329조", "대법원 2010. 1. 1. 선고 2010도1 판결")
+
+
+def test_an_issue_that_construes_nothing_is_analysis():
+    (pair,), _ = pairs_of(
+        decision(
+            holdings={"": "물건을 곧 돌려준 경우, 절도죄의 성립 여부(소극)"},
+            summaries={"": "물건을 쓰고 곧 돌려준 경우에는 절도죄가 성립하지 아니한다."},
+        )
+    )
+    assert pair.type == "precedent_analysis"
+    assert "소극" not in pair.question
+
+
+def test_the_date_of_an_amendment_is_left_out():
+    former = "(1995. 12. 29. 법률 제5057호로 개정되기 전의 것, 이하 같다)"
+    told = "구 형법{}의 불법영득의사란 처분의 의사이다."
+    (pair,), _ = pairs_of(decision(summaries={"": told.format(former)}))
+    assert pair.answer.startswith(told.format(""))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"summaries": {}}, "no 판결요지 for the issue"),
+        ({"summaries": {"": "불법영득의사의 뜻 " * 80}}, "판결요지 too long to be told whole"),
+        ({"holdings": {"": "불법영득의사의 " * 30 + "의미"}}, "issue too long to be asked"),
+        ({"holdings": {"": "절도와 불법영득의사"}}, "issue that asks nothing"),
+        (
+            {"summaries": {"": "원심의 불법영득의사에 관한 판단은 옳다."}},
+            "text about the proceedings",
+        ),
+        (
+            {"summaries": {"": "상고를 모두 물리친다는 데에 뜻이 모였다."}},
+            "판결요지 that does not speak to the issue",
+        ),
+        (
+            {"summaries": {"": "상표법 제93조의 불법영득의사란 처분의 의사이다."}},
+            "article number of a time gone by",
+        ),
+        (
+            {"holdings": {"": "절도죄의 죄책을 인정한 사례"}},
+            "no facts and conclusion to tell apart",
+        ),
+    ],
+)
+def test_why_an_issue_is_not_asked(changes, reason):
+    pairs, rejected = pairs_of(decision(**changes))
+    assert pairs == []
+    assert rejected == {f"case: {reason}": 1}
+
+
+FACTS = (
+    "손님이 가게에 두고 간 지갑을 주인이 돌려주지 아니하고 가져간 사안에서, "
+    "절도죄가 성립한다고 한 사례"
+)
+
+
+def test_facts_are_the_question_and_what_was_held_the_answer():
+    (pair,), _ = pairs_of(decision(holdings={"": FACTS}))
+    assert pair.type == "law_application"
+    assert "손님이 가게에 두고 간 지갑을 주인이 돌려주지 아니하고 가져간 사안" in pair.question
+    assert "성립" not in pair.question
+    assert pair.answer == "형법 제329조에 따라 판단하면 절도죄가 성립한다."
+
+
+@pytest.mark.parametrize(
+    "holding",
+    [
+        FACTS.replace("가져간 사안", "가져갔다는 내용으로 기소된 사안"),
+        FACTS.replace("성립한다고", "성립한다고 본 원심을 수긍한다고"),
+    ],
+)
+def test_a_charge_is_no_fact_and_a_review_no_conclusion(holding):
+    assert pairs_of(decision(holdings={"": holding}))[0] == []
+
+
+LATER = {"cited_cases": "대법원 2005. 5. 5. 선고 2005도5 판결(공2005, 1)"}
+
+
+def test_what_a_decision_made_of_an_earlier_one():
+    earlier = decision("2005도5", "2005-05-05")
+    pairs, _ = pairs_of(decision(**LATER), earlier)
+    (pair,) = [pair for pair in pairs if pair.type == "precedent_impact"]
+    assert earlier.citation in pair.question and decision().citation in pair.question
+    assert (
+        pair.answer == f"이 판례를 참조하여 다음과 같이 판단하였습니다. {decision().summaries['']}"
+    )
+    assert pair.group == "2010도1"
+
+
+def test_an_earlier_decision_on_another_question_is_left_alone():
+    beside = decision(
+        "2005도5", "2005-05-05", holdings={"": "상고의 기간"}, summaries={"": "이레 안에 낸다."}
+    )
+    assert {pair.type for pair in pairs_of(decision(**LATER), beside)[0]} == {"law_interpretation"}
+    unread, _ = pairs_of(decision(**LATER))
+    assert {pair.type for pair in unread} == {"law_interpretation"}
+
+
+def test_law_that_a_later_decision_changed_is_not_asked_about():
+    changing = decision(
+        "2020도7", "2020-07-07", cited_cases="대법원 2010. 1. 1. 선고 2010도1 판결(변경)"
+    )
+    pairs, rejected = pairs_of(decision(), changing)
+    assert pairs == []
+    assert rejected == {"case: a later decision changed the law laid down": 1}
+    (impact,) = [p for p in pairs_of(changing, decision())[0] if p.type == "precedent_impact"]
+    assert impact.answer.startswith("이 판례를 변경하여 ")

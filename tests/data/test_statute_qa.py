@@ -1,0 +1,139 @@
+"""What is asked about an article, and what is not."""
+
+from collections import Counter
+
+import pytest
+
+from lawtune.data.statute_qa import statute_pairs
+from lawtune.records import Article, Provision, Statute
+
+
+def pairs_of(*articles: Article, law: str = "시험법"):
+    rejected: Counter[str] = Counter()
+    statute = Statute(law, "법률", "2020-01-01", "2020-01-01", articles)
+    return list(statute_pairs(statute, rejected)), rejected
+
+
+def article(text: str, title: str = "계약의 해지와 통지", number: str = "5") -> Article:
+    return Article(number, title, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "case", "rule"),
+    [
+        (
+            "임차인이 두 달의 차임을 연체한 때에는 임대인은 계약을 해지할 수 있다.",
+            "임차인이 두 달의 차임을 연체한 때",
+            "시험법 제5조에 따라 임대인은 계약을 해지할 수 있다.",
+        ),
+        (
+            "임차인이 두 달의 차임을 연체한 경우에는 바로 해지할 수 있다. 다만, 통지하여야 한다.",
+            "임차인이 두 달의 차임을 연체한 경우",
+            "시험법 제5조에 따라 바로 해지할 수 있다. 다만, 통지하여야 한다.",
+        ),
+        (
+            "다른 사람의 자동차를 허락 없이 운전한 사람은 1년 이하의 징역에 처한다.",
+            "다른 사람의 자동차를 허락 없이 운전한 사람",
+            "시험법 제5조에 따라 1년 이하의 징역에 처한다.",
+        ),
+        (
+            "법원은 당사자가 기일에 두 번 출석하지 아니한 때에는 소송을 종결하여야 한다.",
+            "법원은 당사자가 기일에 두 번 출석하지 아니한 때",
+            "시험법 제5조에 따라 소송을 종결하여야 한다.",
+        ),
+    ],
+)
+def test_a_rule_for_a_case(text, case, rule):
+    # A title that does not tell its subject leaves application alone.
+    (pair,), _ = pairs_of(article(text, title="해지"))
+    assert pair.type == "law_application"
+    assert case in pair.question
+    assert pair.answer == rule
+    assert pair.citations == ("시험법 제5조",)
+    assert pair.group == "시험법 제5조"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "제3조의 청구를 받은 임대인이 이를 거절한 때에는 해지할 수 있다.",
+        "전항의 통지를 받은 임대인이 이를 거절한 때에는 해지할 수 있다.",
+        "그 통지를 받은 임대인이 오래 답하지 아니한 때에는 해지할 수 있다.",
+        "임차인이 두 달의 차임을 연체한 때에는 그 절차를 취소하여야 한다.",
+        "이 법에 특별한 규정이 없는 임대차의 경우인 때에는 민법에 따른다.",
+        "법원은 특별히 필요하다고 인정하는 때에는 기일을 연장할 수 있다.",
+        "주소를, 주소가 알려지지 아니한 경우에는 거소를 관할하는 법원이 관할한다.",
+        "임차인이 두 달을 연체한 때에는 해지할 수 있고 세 달인 때에는 해지된다.",
+        "임차인이 두 달의 차임을 연체한 때에는 대통령령으로 정한다.",
+        "임대차가 두 달이 지나도록 이어진 때에는 앞의 규정을 준용한다.",
+    ],
+)
+def test_a_case_that_a_question_cannot_tell_whole(text):
+    assert pairs_of(article(text, title="해지"))[0] == []
+
+
+def test_a_case_of_several_articles_is_not_asked_about():
+    text = "임차인이 두 달의 차임을 연체한 때에는 {} 계약을 해지할 수 있다."
+    both = article(text.format("임대인은"), "해지"), article(text.format("전대인은"), "해제", "6")
+    assert len(pairs_of(both[0])[0]) == 1
+    assert pairs_of(*both)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (Article("5", "계약의 해지와 통지", "", (), deleted=True), "deleted article"),
+        (article(""), "article without text"),
+        (article("해지한다. " * 120), "article too long to be told whole"),
+        (article("계약은 해지로 끝난다.", title="해지"), "title that does not tell the subject"),
+        (
+            article("계약은 해지로 끝난다.", title="동전의 해지와 통지"),
+            "title that does not tell the subject",
+        ),
+        (article("제7조에 따라 해지한다."), "article that refers to others"),
+        (article("이 장과 이 절에 따라 해지한다."), "article that refers to others"),
+        (
+            article("필요한 사항은 대통령령으로 정한다."),
+            "article that leaves the matter to a decree",
+        ),
+        (article("다음 각 호의 사항을 통지한다."), "list lost in the source"),
+    ],
+)
+def test_why_an_article_is_not_explained(made, reason):
+    pairs, rejected = pairs_of(made)
+    assert pairs == []
+    assert rejected == {f"law_explanation: {reason}": 1}
+
+
+def test_an_explanation_names_its_article_once():
+    text = "계약은 당사자가 서면으로 통지하여 해지한다."
+    numbered = [
+        article(text, f"{name}계약의 해지와 통지", str(i))
+        for i, name in enumerate("갑을병정무기경신임계", 1)
+    ]
+    pairs, _ = pairs_of(*numbered)
+    assert len(pairs) == len(numbered)
+    for pair in pairs:
+        assert pair.type == "law_explanation"
+        told = pair.answer == f"{text} ({pair.citations[0]})"
+        asked = pair.source.article in pair.question
+        assert told is not asked and pair.answer.startswith(text)
+    assert len({told := p.answer == text for p in pairs}) == 2, told
+
+
+def test_a_short_title_is_asked_about_with_its_number():
+    pairs, _ = pairs_of(article("해지는 서면으로 통지하여야 한다.", title="해지 통지"), law="민법")
+    assert "제5조(해지 통지)" in pairs[0].question
+
+
+def test_paragraphs_and_items_are_told_in_order_with_the_source_on_a_line_of_its_own():
+    provisions = (
+        Provision("항", "1", "다음 각 호의 사항을 통지한다.", (Provision("호", "1", "성명"),)),
+        Provision("항", "2", "제1항의 통지는 서면으로 한다."),
+    )
+    answers = set()
+    for number in range(1, 30):
+        made = Article(str(number), "계약의 해지와 통지", "", provisions)
+        answers.add(pairs_of(made)[0][0].answer.replace(f"제{number}조", "제N조"))
+    text = "제1항 다음 각 호의 사항을 통지한다.\n제1호 성명\n제2항 제1항의 통지는 서면으로 한다."
+    assert answers == {text, f"{text}\n(시험법 제N조)"}
