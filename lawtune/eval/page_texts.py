@@ -55,11 +55,11 @@ KOREAN = {
         "texts": {"training": "미세조정 자료", "pretraining": "기반 모델의 사전학습 글"},
         "unknown": "오염 검사: 모름. {texts}의 기록이 없어, 모델이 정답을 미리 읽었는지 알 수"
         " 없습니다.",
-        "clean": "오염 검사({texts}): 판정한 정답 {judged}개(전체 {n}개) 가운데 모델이 미리 읽은"
-        " 것은 없습니다.",
-        "found": "오염 검사({texts}): 판정한 정답 {judged}개(전체 {n}개) 가운데 {count}개를 모델이"
-        " 미리 읽었습니다. 뺀 값도 함께 보십시오.",
-        "partly": "기록이 없어 모르는 글: {texts}.",
+        "clean": "오염 검사({texts}): 판정한 정답 {judged}개 가운데 모델이 미리 읽은 것은"
+        " 없습니다.",
+        "found": "오염 검사({texts}): 판정한 정답 {judged}개 가운데 {count}개를 모델이 미리"
+        " 읽었습니다(뺀 값은 보고서에).",
+        "partly": "모르는 글: {texts}(기록 없음).",
     },
     "contaminated_share": "오염된 정답",
     "with_contaminated": "전체",
@@ -103,6 +103,7 @@ KOREAN = {
     "part_verdicts": "판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
     "picked_right": "○ 고른 답이 맞음",
     "picked_wrong": "✗ 고른 답이 틀림",
+    "contamination_counts": "정답 {n}개 가운데 {judged}개를 판정하였습니다.",
 }
 
 ENGLISH = {
@@ -162,11 +163,10 @@ ENGLISH = {
         "texts": {"training": "fine-tuning data", "pretraining": "the base's pre-training text"},
         "unknown": "Contamination: unknown. There is no record of {texts}, so whether the model"
         " had read the answers cannot be told.",
-        "clean": "Contamination ({texts}): of {judged} gold answers judged ({n} in all) the model"
-        " had read none.",
-        "found": "Contamination ({texts}): of {judged} gold answers judged ({n} in all) the model"
-        " had read {count}. See the figures without them, too.",
-        "partly": "Unknown for want of a record: {texts}.",
+        "clean": "Contamination ({texts}): none of the {judged} gold answers judged had been read.",
+        "found": "Contamination ({texts}): {count} of the {judged} gold answers judged had been"
+        " read (see the figures without them).",
+        "partly": "Not known, for want of a record: {texts}.",
     },
     "contaminated_share": "contaminated",
     "with_contaminated": "all",
@@ -211,4 +211,5 @@ ENGLISH = {
     "part_verdicts": "Verdicts are corrected over all cells and metrics.",
     "picked_right": "○ picked right",
     "picked_wrong": "✗ picked wrong",
+    "contamination_counts": "Of {n} gold answers {judged} were judged.",
 }

@@ -27,8 +27,12 @@ def format_summary(evaluation: Evaluation, lang: str = "ko") -> str:
         counts(evaluation.n, run, words),
         words["headlines"][headline(evaluation.metrics)],
     ]
-    for said in statements(evaluation.metrics, run, words, evaluation.contamination):
-        head += _wrapped(f"  - {said.text}", COLUMNS)
+    found = statements(evaluation.metrics, run, words, evaluation.contamination)
+    # The reservations share a paragraph.
+    reserved = " ".join(said.text for said in found if said.judgement == "neutral")
+    judged = [said.text for said in found if said.judgement != "neutral"]
+    for text in filter(None, [*judged, reserved]):
+        head += _wrapped(f"  - {text}", COLUMNS)
     table = _metric_rows(evaluation.metrics, words)
     types = _type_rows(evaluation, words)
     lines = _screen(head, _align(table), _align(types), words)
@@ -117,17 +121,20 @@ def _type_rows(evaluation: Evaluation, words: Mapping[str, Any]) -> list[list[st
 def _screen(
     head: list[str], table: list[str], types: list[str], words: Mapping[str, Any]
 ) -> list[str]:
-    """The densest arrangement that is needed: blank lines go first, then the types, then metrics
-    from the table's end."""
+    """The loosest arrangement that fits: blank lines go first, then the rules under the heads,
+    then the types, then metrics from the table's end."""
     files = [words["files"]]
-    tight = [*head, *table, *types, *files]
-    for loose in ([*head, "", *table, "", *types, "", *files], tight):
-        if len(loose) <= LINES:
-            return loose
     told = [words["types_elsewhere"], *files]
-    for loose in ([*head, "", *table, "", *told], [*head, *table, *told]):
-        if len(loose) <= LINES:
-            return loose
+    arrangements = (
+        [*head, "", *table, "", *types, "", *files],
+        [*head, *table, *types, *files],
+        [*head, table[0], *table[2:], types[0], *types[2:], *files],
+        [*head, "", *table, "", *told],
+        [*head, *table, *told],
+    )
+    for lines in arrangements:
+        if len(lines) <= LINES:
+            return lines
     room = max(LINES - len(head) - len(told) - 1, 3)
     more = words["metrics_elsewhere"].format(count=len(table) - room)
     return [*head[: LINES - len(told) - 4], *table[:room], more, *told]

@@ -165,7 +165,6 @@ def contaminated(account: Mapping[str, Any], words: Mapping[str, Any]) -> Statem
         texts=", ".join(names[name] for name in account["checked"]),
         count=account["contaminated"],
         judged=account["judged"],
-        n=account["n"],
     )
     if unknown:
         text += " " + table["partly"].format(texts=unknown)

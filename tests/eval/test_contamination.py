@@ -219,7 +219,7 @@ def test_a_report_tells_of_the_answers_that_an_adapter_was_tuned_on(tmp_path: Pa
     assert (account["checked"], account["unknown"]) == (["training"], ["pretraining"])
     assert account["without"]["n"] == 3
     assert account["without"]["metrics"]["bits_per_byte"]["n"] == 3
-    told = "판정한 정답 4개(전체 5개) 가운데 2개를 모델이 미리 읽었습니다"
+    told = "판정한 정답 4개 가운데 2개를 모델이 미리 읽었습니다"
     for name in ("report.html", "evaluation_summary.txt"):
         text = " ".join((tmp_path / "out" / name).read_text("utf-8").split())
-        assert told in text and "기록이 없어 모르는 글" in text
+        assert told in text and "모르는 글: 기반 모델의 사전학습 글" in text
