@@ -42,14 +42,15 @@ def test_runs_of_nouns_are_counted_with_documents_and_headings(tool):
 
 
 def test_terms_are_frequent_here_and_rare_elsewhere(tool):
-    documents = {"기망": 20, "사람": 20, "편취": 4, "권한": 200, "기망+편취": 20, "기망+죄": 20}
-    documents |= {"기망+사람": 20, "사람+기망": 20, "기망+적": 20, "착오": 20}
+    documents = {"기망": 20, "사람": 20, "편취": 4, "행위": 200, "여부": 200, "착오": 20}
+    runs = ["기망+행위", "기망+죄", "기망+사람", "사람+기망", "기망+적", "기망+여부", "편취+행위"]
+    documents |= dict.fromkeys(runs, 20)
     headings = Counter(dict.fromkeys(documents, 1)) - Counter(["착오"])
-    total = Counter(documents) + Counter({"말": 1_000_000})  # the rest of a corpus of some size
+    total = Counter(documents) + Counter({"말": 1_000_000, "행위": 20_000})  # of a larger corpus
     counts = tool.Counts(total, Counter(documents), headings)
-    # 사람 is as frequent in any text; 편취 stands in too few documents, 권한 in too many, 착오 in
-    # no heading. 적 is no noun's suffix.
-    assert tool.find_terms(counts, documents=1000) == ["기망", "기망+죄"]
+    # 사람 is as frequent in any text; 편취 stands in too few documents, 행위 in too many to be a
+    # term by itself, 착오 in no heading; 적 is no noun's suffix, 여부 joins with anything.
+    assert tool.find_terms(counts, documents=1000) == ["기망", "기망+죄", "기망+행위"]
 
 
 def test_what_ships_is_the_tools_own(tool):

@@ -11,8 +11,9 @@ A document is an article with its title, or a numbered 판결요지 with its 판
   the documents at most. One of a single morpheme has a weirdness (Ahmad, Gillam and Tostevin 1999:
   its frequency here ÷ its frequency in general language) of e^11 at least, general language being
   the model by which kiwipiepy analyses: ln(count ÷ nouns here) − its log-probability of the word
-  alone. Of several morphemes the first is such a term or one of `PREFIXES`, the last such a term
-  or one of `SUFFIXES`.
+  alone. Of several morphemes the first and the last are such a term, in however many documents it
+  stands by itself (all but `DRAFTING`, which join with anything), or one of `PREFIXES` or
+  `SUFFIXES`.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from lawtune.records import Case, Provision, Statute
 LEAST_DOCUMENTS = 5
 LARGEST_SHARE = 0.1
 LEAST_WEIRDNESS = 11.0
+DRAFTING = frozenset(["경우", "규정", "해당", "여부", "사항", "이하", "목적"])
 PREFIXES = frozenset("가공대무미부불비선신역연원친피")
 SUFFIXES = frozenset("권금료물범법비서액업인자장죄증지표형")
 
@@ -120,22 +122,27 @@ def find_terms(counts: Counts, documents: int) -> list[str]:
     def weirdness(word: str) -> float:
         return math.log(counts.total[word] / nouns) - kiwi.analyze(word)[0][1]
 
-    frequent = [
+    documented = [
         run
         for run, count in counts.documents.items()
-        if LEAST_DOCUMENTS <= count <= LARGEST_SHARE * documents and counts.headings[run]
+        if count >= LEAST_DOCUMENTS and counts.headings[run]
     ]
-    single = {
+    edges = {
         run
-        for run in frequent
+        for run in documented
         if "+" not in run and len(run) > 1 and weirdness(run) >= LEAST_WEIRDNESS
-    }
+    } - DRAFTING
 
     def sound(run: str) -> bool:
         first, *_, last = run.split("+")
-        return (first in single or first in PREFIXES) and (last in single or last in SUFFIXES)
+        return (first in edges or first in PREFIXES) and (last in edges or last in SUFFIXES)
 
-    return sorted(single | {run for run in frequent if "+" in run and sound(run)})
+    return sorted(
+        run
+        for run in documented
+        if counts.documents[run] <= LARGEST_SHARE * documents
+        and (sound(run) if "+" in run else run in edges)
+    )
 
 
 if __name__ == "__main__":
