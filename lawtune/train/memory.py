@@ -3,7 +3,9 @@
 What is lowered moves memory and time, and the loss by no more than rounding.
 """
 
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -11,6 +13,7 @@ from typing import Literal
 import torch
 
 from lawtune.data.encode import Window
+from lawtune.errors import UserError
 from lawtune.train.monitor import Listener
 from lawtune.train.team_engine import Cut, TeamEngine
 
@@ -48,7 +51,7 @@ class MemoryWatch:
     def peak(self) -> float:
         """The most bytes in use since `restart`."""
         if self._gpu:
-            return torch.cuda.max_memory_reserved(self._gpu)
+            return torch.cuda.max_memory_allocated(self._gpu)
         if self._restarted:
             lines = _STATUS.read_text().splitlines()
             return 1024 * next(int(x.split()[1]) for x in lines if x.startswith("VmHWM:"))
@@ -58,17 +61,14 @@ class MemoryWatch:
         return psutil.Process().memory_info().rss
 
     def restart(self) -> None:
-        """Begin to look for the peak anew, with what can be given back given back."""
+        """Begin to look for the peak anew."""
         self._restarted = False
         if self._gpu:
-            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._gpu)
         else:
-            try:
+            with suppress(OSError):
                 _CLEAR.write_text("5")
                 self._restarted = _STATUS.is_file()
-            except OSError:
-                pass
 
     def halvings_for(self, cut: Cut, rehearse: Callable[[], None], tokens: int) -> int:
         """How often `cut` must be halved for a micro-batch to fit, going by what a pass over
@@ -76,7 +76,7 @@ class MemoryWatch:
         if self.limit is None:
             return 0
         rehearse()  # once for what is set up and stays
-        self.restart()
+        self.give_back()
         before = self.peak()
         rehearse()
         each = max(self.peak() - before, 0) / tokens
@@ -87,6 +87,16 @@ class MemoryWatch:
             times += 1
         return times
 
+    def give_back(self) -> None:
+        """Return freed memory to the system, where the allocator would keep it for later use and
+        so be counted by `peak`, and begin anew."""
+        if self._gpu:
+            torch.cuda.empty_cache()
+        else:
+            with suppress(AttributeError, OSError):  # a C library without it
+                ctypes.CDLL(None).malloc_trim(0)
+        self.restart()
+
     def is_short(self) -> bool:
         """Whether the peak since the last call came near the limit."""
         short = self.limit is not None and self.peak() > FILLED * self.limit
@@ -95,7 +105,8 @@ class MemoryWatch:
 
     def _free(self) -> float:
         if self._gpu:
-            return torch.cuda.mem_get_info(self._gpu)[0]
+            cached = torch.cuda.memory_reserved(self._gpu) - torch.cuda.memory_allocated(self._gpu)
+            return torch.cuda.mem_get_info(self._gpu)[0] + cached
         import psutil
 
         free = psutil.virtual_memory().available
@@ -105,6 +116,28 @@ class MemoryWatch:
             except (OSError, ValueError):  # no such container, or one without a limit
                 continue
         return max(free, 0)
+
+
+@contextmanager
+def exhaustion_is_told() -> Iterator[None]:
+    """Within the context, memory that cannot be had becomes a message.
+
+    Raises:
+        UserError: torch or Python asked for memory in vain.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else "MemoryError"
+        # On a CPU torch has no class of its own for it.
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "DefaultCPUAllocator" not in told:
+            raise
+        raise UserError(
+            f"memory ran out ({told}); give train.memory_limit a lower figure than that, turn on"
+            " train.gradient_checkpointing, or shorten data.max_length. What was saved is whole:"
+            " the same command with --resume and a lower limit goes on from there"
+        ) from None
 
 
 class MemoryGuard:
@@ -141,6 +174,7 @@ class MemoryGuard:
             self._at_the_end = True
             return False
         self.engine.cut_to(cut)
+        self.watch.give_back()
         text = (
             f"memory nears {limit}: micro-batches of {cut.micro_batch_tokens} tokens in place of"
             f" {before.micro_batch_tokens}, {cut.projected_tokens} projected at once in place of"

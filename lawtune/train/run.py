@@ -36,7 +36,7 @@ from lawtune.train.inputs import (
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
 from lawtune.train.loss import LossEngine, resolve_precision
-from lawtune.train.memory import MemoryGuard, MemoryWatch
+from lawtune.train.memory import MemoryGuard, MemoryWatch, exhaustion_is_told
 from lawtune.train.monitor import (
     LOG_FILE,
     Listener,
@@ -94,7 +94,7 @@ def finetune(
         UserError: anything that the user can mend (see `lawtune.train.inputs`), or a loss or
             gradient that is not finite.
     """
-    with joined_team() as team:
+    with exhaustion_is_told(), joined_team() as team:
         return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
 
 
@@ -171,6 +171,9 @@ class _Session:
     def run(self, resume: bool, listener: Listener) -> FinetuneResult:
         """Train to the end and write the model folder."""
         self.team.agree(self._identity())
+        for parameter in trainable(self.subject.model).values():
+            # Drawn by seed, but not every GPU draws the same.
+            self.team.send(parameter.data, 0)
         folder = self._newest() if resume else None
         with self.team.together():
             progress = self._restore(folder) if folder else Progress()

@@ -1,5 +1,6 @@
 """Less is computed at once where memory is short, it is said, and a resumed run knows of it."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import torch
 from test_interrupt import assert_same_adapter, make_config
 from test_run import KilledError, kill_at
 
+from lawtune.errors import UserError
 from lawtune.train import memory
 from lawtune.train.checkpoint import load_checkpoint, newest_valid
+from lawtune.train.loss import LossEngine
 from lawtune.train.memory import MemoryWatch
 from lawtune.train.run import finetune
 from lawtune.train.team_engine import Cut
@@ -36,7 +39,7 @@ class Scales(MemoryWatch):
     """A process whose memory is 1,000 bytes and 10 for every token in a pass."""
 
     def __init__(self, limit: float, cost: float = 10):
-        self.limit, self.cost, self._peak = limit, cost, 1000.0
+        self.limit, self.cost, self._peak, self._gpu = limit, cost, 1000.0, None
 
     def pass_over(self, tokens: int) -> None:
         self._peak = max(self._peak, 1000 + self.cost * tokens)
@@ -134,17 +137,28 @@ def test_a_resumed_run_computes_as_little_at_once_as_the_one_that_stopped(
     assert_same_adapter(whole.folder, resumed.folder)
 
 
+def test_memory_that_runs_out_is_a_message(tmp_path: Path, gpt2_base: Path, monkeypatch):
+    def greedy(*_: object) -> None:
+        torch.empty(1 << 50)
+
+    monkeypatch.setattr(LossEngine, "accumulate", greedy)
+    with pytest.raises(UserError, match=r"memory ran out \(.*allocate.*--resume"):
+        finetune(make_config(tmp_path, gpt2_base, "out"))
+    monkeypatch.setattr(LossEngine, "accumulate", lambda *_: {}["other"])
+    with pytest.raises(KeyError):
+        finetune(make_config(tmp_path, gpt2_base, "other"))
+
+
 @pytest.mark.skipif(not memory._CLEAR.exists(), reason="no peak that can be set back")
 def test_a_run_stays_within_its_limit(tmp_path: Path, monkeypatch):
-    """Logits of 512 tokens take 61 MB each time they are written: they do not fit."""
+    """The logits of a micro-batch of five examples take 150 MB each time they are written."""
     tokenizer = tiny.make_tokenizer()
-    model = tiny.make_llama(tokenizer, layers=1)
-    model.resize_token_embeddings(30_000, mean_resizing=False)
+    model = tiny.make_llama(tokenizer, layers=1, width=8)
+    model.resize_token_embeddings(200_000, mean_resizing=False)
     base = tiny.save_base(tmp_path / "base", model, tokenizer)
     settings = {"precision": "fp32", "epochs": 1, "gradient_accumulation": 5}
     lora = {"target_modules": ["q_proj"]}
-    peaks = []
-    told = MemoryWatch.is_short
+    peaks, told = [], MemoryWatch.is_short
 
     def noted(watch: MemoryWatch) -> bool:
         peaks.append(watch.peak())
@@ -153,9 +167,11 @@ def test_a_run_stays_within_its_limit(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(MemoryWatch, "is_short", noted)
     finetune(make_config(tmp_path, base, "free", lora, **settings, memory_limit=None))
     free = max(peaks)
-    watch = MemoryWatch(None, CPU)
-    limit = round((watch.peak() + 0.5 * (free - watch.peak())) / memory.FILLED / 1e6)
     peaks.clear()
+    gc.collect()
+    watch = MemoryWatch(None, CPU)
+    watch.give_back()
+    limit = round((watch.peak() + 0.6 * (free - watch.peak())) / memory.FILLED / 1e6)
     held = finetune(make_config(tmp_path, base, "held", lora, **settings, memory_limit=limit))
     assert max(peaks) < limit * 1e6 < free / memory.FILLED
     first = notes(held.folder)[0]
