@@ -153,9 +153,12 @@ class MemoryGuard:
         longest example shows to be too much."""
         longest = max(windows, key=lambda window: len(window.ids))
         inner = self.engine.engine
-        times = self.watch.halvings_for(
-            self.engine.cut, lambda: inner.stand_in(longest), len(longest.ids)
-        )
+
+        def rehearse() -> None:
+            inner.stand_in(longest)
+            inner.rest()  # so that memory kept from pass to pass counts in each
+
+        times = self.watch.halvings_for(self.engine.cut, rehearse, len(longest.ids))
         inner.model.zero_grad(set_to_none=True)
         if times := self.engine.team.highest(times):
             self._lower(step, times)
