@@ -176,7 +176,7 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
     out = require_creatable(arguments.out or home / "evaluation")
     model = LegalModel.load(arguments.model)
-    about = describe(folder, arguments.mcq or arguments.data)
+    about = describe(folder, arguments.mcq or arguments.data) | {"limit": arguments.limit}
     with _journalled(model, out) as kept:
         with _evaluation_bar() as bar:
             evaluation = score(kept, bar)
@@ -276,6 +276,7 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     with _evaluation_bar() as bar:
         comparison = compare(a, b, pairs, config, bar, pool)
     about = {"data": str(arguments.data), "data_sha256": sha256(arguments.data)}
+    about["limit"] = arguments.limit
     write_reports(comparison, out, arguments.lang, run=about)
     for path in journals:
         path.unlink(missing_ok=True)

@@ -189,8 +189,11 @@ def _command(run: Mapping[str, Any]) -> str | None:
     else:
         words = ["lawtune", "evaluate", "--model", run["model"]]
         words += ["--mcq" if "questions_cut" in run else "--data", run["data"]]
+    if run.get("limit"):
+        words += ["--limit", run["limit"]]
     for key, value in run.get("config", {}).items():
-        words += [f"--{key}", "null" if value is None else str(value)]
+        if value != []:
+            words += [f"--{key}", "null" if value is None else value]
     return shlex.join(map(str, words))
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shlex
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -8,7 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from rich.cells import cell_len
 
-from lawtune.config import QUESTION_TYPES
+from lawtune.cli import build_parser, parse
+from lawtune.config import QUESTION_TYPES, EvaluateConfig, ScoreConfig, load_config, to_dict
 from lawtune.errors import UserError
 from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.groups import grouped
@@ -298,6 +300,35 @@ def test_every_part_is_on_the_page_and_in_the_summary(tmp_path, lang, compared):
     assert told in " ".join(summary.split())
     report = json.loads((tmp_path / "evaluation_report.json").read_text(encoding="utf-8"))
     assert set(report) >= {"by_law", "calibration", "worst", "contamination"}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"model": "내 모델", "data": "문제 1.jsonl", "limit": 5},
+        {"model": "m", "data": "d", "questions_cut": []},
+        {"model": "p.jsonl", "data": "d", "predictions_sha256": "0"},
+        {"model": "A: a | B: b", "data": "d", "compared": {"A": ["a", "a2"], "B": ["b"]}},
+    ],
+)
+def test_the_command_that_makes_it_again_is_one(tmp_path, run):
+    schema = ScoreConfig if "predictions_sha256" in run else EvaluateConfig
+    config = replace(schema(), seed=7)
+    evaluation = replace(make_evaluation(), run=run | {"config": to_dict(config)})
+    write_reports(evaluation, tmp_path, "en")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    name, *words = shlex.split(unescape(re.search("<pre><code>(.*?)</code>", page)[1]))
+    arguments, overrides = parse(build_parser(), words)
+    assert name == "lawtune"
+    assert load_config(schema, None, overrides) == config
+    if "compared" in run:
+        assert (arguments.a, arguments.b) == (["a", "a2"], ["b"])
+    elif "questions_cut" in run:
+        assert (arguments.model, str(arguments.mcq)) == ("m", "d")
+    elif "predictions_sha256" in run:
+        assert (str(arguments.predictions), str(arguments.data)) == ("p.jsonl", "d")
+    else:
+        assert (arguments.model, arguments.limit) == ("내 모델", 5)
 
 
 def test_what_nobody_recorded_is_called_unknown(tmp_path):
