@@ -136,6 +136,8 @@ _ASKED_HOW = {
 }
 """What an issue's last word is asked for by: 의미가 무엇인지, 시기가 언제인지, 효력이 어떻게
 되는지."""
+# Nouns whose own last syllable is 의: 고의 인정 여부 has no particle to take off.
+_ENDS_IN_UI = re.compile(r"[고동합결주명선악정범신협]의$")
 _VERB_OF = {noun: verb for verb, nouns in _ASKED_HOW.items() for noun in nouns.split()}
 
 _FINAL_BRACKET = re.compile(r"\s*\((?:[^()]|\([^()]*\))*\)$")
@@ -172,9 +174,10 @@ def asked_of(issue: str) -> str | None:
     last word does not ask (광산 덕대계약과 사용자)."""
     if re.search(r"[가-힣]지 여부$", issue):
         return issue.removesuffix(" 여부")
-    if whose := re.fullmatch(r"(.+?)(?:의 (성립)|의? (인정)) ?여부", issue):
-        verb = "성립하는지" if whose[2] else "인정되는지"
-        return f"{whose[1]}{_particle(whose[1], '이')} {verb}"
+    if whose := re.fullmatch(r"(.+) (성립|인정) ?여부", issue):
+        subject = whose[1] if _ENDS_IN_UI.search(whose[1]) else whose[1].removesuffix("의")
+        verb = "성립하는지" if whose[2] == "성립" else "인정되는지"
+        return f"{subject}{_particle(subject, '이')} {verb}"
     if what := re.fullmatch(r"(.+(?<!의)) 해당 여부", issue):
         return f"{what[1]}에 해당하는지"
     verb = _VERB_OF.get(issue.split()[-1]) if issue else None

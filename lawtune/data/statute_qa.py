@@ -11,6 +11,7 @@ from lawtune.data.library import LONGEST_ANSWER, new_pair
 from lawtune.data.provisions import is_deleted, render_article
 from lawtune.data.quality import bigrams, lacks_promised_items
 from lawtune.data.split import article_group
+from lawtune.data.superseded import WITHOUT_EFFECT
 from lawtune.records import Article, QAPair, Source, Statute
 
 GENERAL_CODES = ("민법", "형법")
@@ -52,7 +53,7 @@ _THAT = re.compile(r"(?<![가-힣])그 (?=(기간|절차|법원|기일|사건|�
 _TOPIC = re.compile(r"[가-힣][은는]$")
 # Not a topic: verbs and adjectives before a noun.
 _MODIFIER = re.compile(
-    r"(?:[하되있없않받르려지가오나내치키맞들앉쓰먹사주보두살](?:는)|같은|받은|얻은|많은|적은|높은|낮은|입은|맡은|찾은|남은|죽은"
+    r"(?:[하되있없않받르려오나내치키맞들앉쓰먹살드끄다](?:는)|같은|받은|얻은|많은|적은|높은|낮은|입은|맡은|찾은|남은|죽은"
     r"|또는|혹은|좋은|짧은|넘은|갚은|잡은|놓은|끊은|않은|깊은|늙은|젊은|작은)$"
 )
 _ADNOMINAL = {4, 8}
@@ -67,6 +68,9 @@ def statute_pairs(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
     said = {article.label: bigrams(render_article(article)) for article in standing}
     for article in statute.articles:
         group = article_group(statute.name, article.label)
+        if group in WITHOUT_EFFECT:
+            rejected["article without effect"] += 1
+            continue
         applications = list(islice(_applications(statute, article, said), APPLICATIONS))
         objection = _cannot_be_explained(article, titles)
         if applications and (objection or phrasing.pick(group, 2)):
@@ -195,6 +199,8 @@ def _has_topic(when: str) -> bool:
 
 def _ask(then: str) -> str:
     """What to ask of one who acts, up to its ending: 무엇을 할 수 있(나요)."""
+    if _has_topic(" ".join(then.split()[:2])):
+        return "어떻게 되"  # someone else acts
     if then.endswith("할 수 있다."):
         return "무엇을 할 수 있"
     return "어떻게 하여야 하" if then.endswith("야 한다.") else "어떻게 되"

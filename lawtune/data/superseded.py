@@ -47,6 +47,9 @@ def cites_outdated_number(text: str, date: str) -> bool:
     return any(not former and date < _FROM[law] for former, law in _NAMED.findall(packed))
 
 
+WITHOUT_EFFECT = frozenset({"형법 제269조", "형법 제270조"})
+"""Articles that stand in the code and apply no more: abortion, by 헌재 2019. 4. 11. 2017헌바127."""
+
 _GIVEN_UP = {
     # The motive of a change of penal law (형법 제1조 제2항): 2020도16420 전원합의체 판결.
     "2022-12-22": re.compile("반성적 고려"),

@@ -72,6 +72,27 @@ def test_a_case_that_a_question_cannot_tell_whole(text):
     assert pairs_of(article(text, title="해지"))[0] == []
 
 
+def test_what_a_topic_is_asked_for():
+    def asked(then):
+        text = f"임대인은 임차인이 두 달의 차임을 연체한 때에는 {then}"
+        return pairs_of(article(text, title="해지"))[0][0].question
+
+    assert "무엇을 할 수 있" in asked("곧바로 계약을 해지할 수 있다.")
+    assert "어떻게 하여야 하" in asked("그 뜻을 서면으로 알려야 한다.")
+    assert "어떻게 되" in asked("계약을 해지한 것으로 본다.")
+    # It is not the topic that acts.
+    assert "어떻게 되" in asked("법원은 계약을 해지하게 할 수 있다.")
+
+
+def test_an_article_that_lost_its_effect_is_not_asked_about():
+    made = article(
+        "다른 사람의 자동차를 허락 없이 운전한 사람은 1년 이하의 징역에 처한다.", number="269"
+    )
+    pairs, rejected = pairs_of(made, law="형법")
+    assert pairs == []
+    assert rejected == {"article without effect": 1}
+
+
 def test_a_case_of_several_articles_is_not_asked_about():
     text = "임차인이 두 달의 차임을 연체한 때에는 {} 계약을 해지할 수 있다."
     both = article(text.format("임대인은"), "해지"), article(text.format("전대인은"), "해제", "6")
