@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "train_speed.py"
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+SCRIPT = FOLDER / "train_speed.py"
 
 
 @pytest.mark.slow
@@ -23,3 +24,21 @@ def test_train_speed_compares_the_same_work(tmp_path: Path):
     tokens = [row["seconds"] * row["target_tokens_per_second"] for row in (ours, theirs)]
     assert tokens[0] == pytest.approx(tokens[1])
     assert "| lm_head | 2 | trainer-4 |" in done.stdout.decode()
+
+
+@pytest.mark.slow
+def test_generation_speed_compares_the_same_answers(tmp_path: Path):
+    out, page = tmp_path / "speed.json", tmp_path / "page.md"
+    page.write_text("# Page\n<!-- generation_speed -->\nold\n<!-- /generation_speed -->\nend\n")
+    options = ["--shape", "tiny", "--questions", "6", "--new-tokens", "5", "--runs", "2"]
+    options += ["--batches", "2", "4", "--out", str(out), "--page", str(page)]
+    script = FOLDER / "generation_speed.py"
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    record = json.loads(out.read_text("utf-8"))
+    assert record["same_answers"] == {"lawtune": 6, "generate-2": 6, "generate-4": 6}
+    turns = [run["contestant"] for run in record["runs"]]
+    assert turns[:3] == ["lawtune", "generate-2", "generate-4"] and turns.count("lawtune") == 2
+    text = page.read_text("utf-8")
+    assert text.startswith("# Page\n") and text.endswith("end\n") and "old" not in text
+    assert "| generate-4 |" in text and "speed.json" in text

@@ -77,7 +77,7 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
 def unknown_bytes(tokenizer: Any, text: str) -> int:
     """UTF-8 bytes of `text` under the tokenizer's `<unk>`: what it cannot tell apart. 0 for a
     tokenizer that falls back to bytes."""
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     return sum(
         len(text[start:end].encode())
