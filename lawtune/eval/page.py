@@ -96,9 +96,7 @@ def _figures(metrics: Mapping[str, Any], names: Sequence[str], words: Words) -> 
         known = [name for name in members if metrics[name]["value"] is not None]
         levels = [_pair_row(name, metrics[name], words) for name in known]
         moved = [
-            _forest_row(words["metrics"].get(name, name), name, metrics[name])
-            for name in known
-            if metrics[name]["delta"] is not None
+            _forest_row(words["metrics"].get(name, name), name, metrics[name]) for name in known
         ]
         if levels:
             title = words["groups"][group]
@@ -156,6 +154,9 @@ def _part_charts(
 
 
 def _forest_row(label: str, name: str, entry: Mapping[str, Any]) -> ForestRow:
+    if entry["delta"] is None:
+        # The row stands all the same, so that charts abreast stay level.
+        return ForestRow(label, 0.0, None, "–", "neutral", flip=False)
     return ForestRow(
         label=label,
         delta=entry["delta"],

@@ -331,6 +331,17 @@ def test_the_command_that_makes_it_again_is_one(tmp_path, run):
         assert (arguments.model, arguments.limit) == ("내 모델", 5)
 
 
+def test_charts_abreast_stay_level_where_a_difference_is_undefined(tmp_path):
+    evaluation = make_evaluation()
+    one = evaluation.metrics["bleu"] | dict.fromkeys(("base", "delta", "delta_ci95"))
+    write_reports(replace(evaluation, metrics={**evaluation.metrics, "bleu": one}), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    charts = re.findall(r'<svg viewBox="0 0 \d+ (\d+)"[^>]*><title>([^<]*)', page)
+    heights = {title: height for height, title in charts}
+    title = LANGUAGES["ko"]["groups"]["similarity"]
+    assert heights[title] == heights[f"{title}: {LANGUAGES['ko']['forest_heading']}"]
+
+
 def test_what_nobody_recorded_is_called_unknown(tmp_path):
     nobody = {"checked": [], "unknown": ["training", "pretraining"]}
     write_reports(replace(make_evaluation(), contamination=nobody), tmp_path, "en")
