@@ -140,13 +140,7 @@ def test_plain_peft_loads_the_folder(make_config, gpt2_base: Path):
 def test_the_best_adapter_is_the_one_saved(make_config):
     """A learning rate that ruins the model late: the best is not the last."""
     config = make_config(
-        train={
-            "learning_rate": 0.5,
-            "scheduler": "constant",
-            "evaluate_every": 1,
-            "epochs": 2,
-            "precision": "fp32",
-        }
+        train={"learning_rate": 0.5, "scheduler": "constant", "evaluate_every": 1, "epochs": 2}
     )
     result = finetune(config)
     rows = read_rows(result.folder, "validation")[1:]

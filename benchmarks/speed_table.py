@@ -1,0 +1,224 @@
+"""The tables of `train_speed.py`, from its results alone."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from contenders import ALPHA, RANK, RECIPES, SHAPES
+
+Row = dict[str, Any]
+
+BEGIN, END = "<!-- train_speed: begin -->", "<!-- train_speed: end -->"
+
+
+def put(rows: Sequence[Row], path: Path) -> None:
+    """Put the tables between the two marks in the file."""
+    text = path.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{path} lacks the lines {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n\n{render(rows)}\n\n{END}{after}", "utf-8")
+
+
+def render(rows: Sequence[Row]) -> str:
+    """All tables, in Markdown."""
+    if not any(row["stage"] == "run" and row["recipe"] for row in rows):
+        return "Nothing measured yet."
+    figures = Figures(rows)
+    parts = [head(figures), goals(figures), full(figures), trials(rows)]
+    return "\n\n".join(part for part in parts if part)
+
+
+class Figures:
+    """Medians over the runs, by recipe and contender ("trainer" and "trl" stand for their best)."""
+
+    def __init__(self, rows: Sequence[Row]):
+        self.runs: dict[tuple[str, str], list[Row]] = {}
+        self.refused: dict[tuple[str, str], str] = {}
+        self.peaks: list[Row] = []
+        for row in rows:
+            name = row["contender"]
+            family = name if name == "trainer-as-was" else name.partition("-")[0]
+            if row["contender"] == "peak":
+                self.peaks.append(row["gflops"])
+            elif "refused" in row:
+                self.refused[row["recipe"], family] = row["refused"]
+            elif row["stage"] == "run":
+                self.runs.setdefault((row["recipe"], family), []).append(row)
+
+    def median(self, recipe: str, family: str, value: Callable[[Row], float]) -> float | None:
+        rows = self.runs.get((recipe, family))
+        if not rows:
+            return None
+        try:
+            return statistics.median(value(row) for row in rows)
+        except statistics.StatisticsError:
+            return None
+
+    def seconds(self, recipe: str, family: str, epochs: int) -> float | None:
+        """Cache and the first `epochs`."""
+        rows = self.runs.get((recipe, family))
+        if not rows or min(row["epochs"] for row in rows) < epochs:
+            return None
+        return self.median(
+            recipe, family, lambda row: row["cache_seconds"] + sum(row["epoch_seconds"][:epochs])
+        )
+
+    def later(self, recipe: str, family: str) -> float | None:
+        """An epoch after the first."""
+        return self.median(recipe, family, lambda row: statistics.median(row["epoch_seconds"][1:]))
+
+    def memory(self, recipe: str, family: str) -> float | None:
+        return self.median(recipe, family, lambda row: row["peak_rss_mb"])
+
+    def share(self, recipe: str, family: str) -> float | None:
+        """Of the peak of products of matrices, that of a later epoch's needed products."""
+        if not self.peaks:
+            return None
+
+        def value(row: Row) -> float:
+            peak = max(found[row["precision"]] for found in self.peaks)
+            needed = needed_gflop(row["recipe"], row["shape"], row["lengths"])
+            return needed / statistics.median(row["epoch_seconds"][1:]) / peak
+
+        return self.median(recipe, family, value)
+
+
+def needed_gflop(recipe: str, shape: str, lengths: Sequence[Sequence[int]]) -> float:
+    """What the products of matrices cost that an epoch's result needs once the cache is filled, by
+    GPT-2's shape: forwards, and backwards towards what trains."""
+    sizes = SHAPES[shape]
+    width, vocabulary, layers = sizes["n_embd"], sizes["vocab_size"], sizes["n_layer"]
+    tokens = sum(question + targets for question, targets in lengths)
+    targets = sum(answer for _, answer in lengths)
+    # A token looks at itself and at those before it; forwards two products, backwards four.
+    looks = sum((q + a) * (q + a + 1) / 2 for q, a in lengths)
+    projection = 2 * targets * width * vocabulary
+    if recipe == "lm_head":
+        return (projection + targets * RANK * (6 * vocabulary + 4 * width)) / 1e9
+    trained = RECIPES[recipe].get("layers_to_transform", range(layers))
+    inputs_outputs = {"c_attn": (1, 3), "attn.c_proj": (1, 1), "c_fc": (1, 4), "mlp.c_proj": (4, 1)}
+    adapted = RECIPES[recipe].get("target_modules", inputs_outputs)
+    low_rank = sum(8 * RANK * width * sum(inputs_outputs[name]) for name in adapted)
+    matrices = 2 * 12 * width**2
+    forwards = len(trained) * (tokens * matrices + 4 * width * looks)
+    # Nothing trains below the lowest layer's first projection.
+    backwards = forwards + len(trained) * 4 * width * looks - tokens * 2 * 3 * width**2
+    return (forwards + backwards + tokens * len(trained) * low_rank + 2 * projection) / 1e9
+
+
+def head(figures: Figures) -> str:
+    one = next(iter(figures.runs.values()))[0]
+    lengths = one["lengths"]
+    runs = max(len(group) for group in figures.runs.values())
+    question, answer = (statistics.mean(pair[i] for pair in lengths) for i in (0, 1))
+    names = ("lawtune", "torch", "transformers", "peft", "trl", "python")
+    versions = ", ".join(f"{name} {one[name]}" for name in names if one.get(name))
+    text = (
+        f"{one['cpu']}, {one['cores']} cores; {versions}. {len(lengths)} examples, on average"
+        f" {question:.0f} + {answer:.0f} tokens; r {RANK}, alpha {ALPHA}; medians of {runs}"
+        f" run{'s' if runs > 1 else ''}."
+    )
+    if figures.peaks:
+        bf16, fp32 = (max(peak[name] for peak in figures.peaks) for name in ("bf16", "fp32"))
+        text += (
+            f" Products of matrices peak at {bf16:,.0f} GFLOP/s in bf16, {fp32:,.0f} in float32."
+        )
+    return text
+
+
+GOALS = (
+    ("lm_head", 3, ("trainer-as-was",), 25.0, 0.8),
+    ("lm_head", 3, ("trainer",), 5.0, 1.0),
+    ("lm_head", "later", ("trainer",), 9.0, None),
+    ("lm_head", 1, ("trainer",), 2.5, None),
+    ("c_attn", 3, ("trainer", "trl"), 1.9, 1.0),
+    ("last4", 3, ("trainer", "trl"), 2.5, 1.0),
+)
+"""(recipe, epochs, the peers of which the faster counts, times faster, share of its memory)."""
+
+SHARES = (("lm_head", 0.50), ("c_attn", 0.55))
+
+
+def goals(figures: Figures) -> str:
+    """Ratios to the peers, beside what was aimed at."""
+    lines = ["| recipe | epochs | against | times faster | goal | share of its memory | goal |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for recipe, epochs, peers, goal, memory_goal in GOALS:
+
+        def time(family: str, recipe: str = recipe, epochs: int | str = epochs) -> float | None:
+            later = epochs == "later"
+            return (
+                figures.later(recipe, family) if later else figures.seconds(recipe, family, epochs)
+            )
+
+        times = {family: seconds for family in peers if (seconds := time(family))}
+        ours = time("lawtune")
+        if not times or not ours:
+            continue
+        rival = min(times, key=times.get)
+        share = figures.memory(recipe, "lawtune") / figures.memory(recipe, rival)
+        when = "each after the first" if epochs == "later" else epochs
+        asked = f"≤ {memory_goal:.1f}" if memory_goal else "—"
+        lines.append(
+            f"| {recipe} | {when} | {contender(figures, recipe, rival)} |"
+            f" {times[rival] / ours:.2f} | ≥ {goal:g} | {share:.2f} | {asked} |"
+        )
+    ratios = "\n".join(lines) if len(lines) > 2 else ""
+    lines = ["| recipe | share of the peak, later epochs | goal |", "|---|---|---|"]
+    for recipe, goal in SHARES:
+        if share := figures.share(recipe, "lawtune"):
+            lines.append(f"| {recipe} | {share:.0%} | ≥ {goal:.0%} |")
+    shares = "\n".join(lines) if len(lines) > 2 else ""
+    return "\n\n".join(filter(None, (ratios, shares)))
+
+
+def full(figures: Figures) -> str:
+    lines = [
+        "| recipe | contender | cache, s | 1 epoch, s | 3 epochs, s | 5 epochs, s |"
+        " later epochs, s each | peak MB | target tokens/s | share of peak |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for recipe, family in figures.runs:
+        cells = [recipe, contender(figures, recipe, family)]
+        cells.append(number(figures.median(recipe, family, lambda row: row["cache_seconds"])))
+        cells += [number(figures.seconds(recipe, family, epochs)) for epochs in (1, 3, 5)]
+        cells.append(number(figures.later(recipe, family)))
+        cells.append(number(figures.memory(recipe, family), 0))
+        cells.append(number(figures.median(recipe, family, target_rate), 0))
+        share = figures.share(recipe, family)
+        cells.append("—" if share is None else f"{share:.0%}")
+        lines.append(f"| {' | '.join(cells)} |")
+    for (recipe, family), why in figures.refused.items():
+        lines.append("")
+        lines.append(f"{family} refuses {recipe}: {why}")
+    return "\n".join(lines)
+
+
+def target_rate(row: Row) -> float:
+    """Target tokens a second over the whole training, cache included."""
+    targets = sum(pair[1] for pair in row["lengths"]) * row["epochs"]
+    return targets / (row["cache_seconds"] + sum(row["epoch_seconds"]))
+
+
+def trials(rows: Sequence[Row]) -> str:
+    tried = [row for row in rows if row["stage"] == "trial" and "epoch_seconds" in row]
+    if not tried:
+        return ""
+    lines = ["Which micro-batch serves the peers best (one epoch):", ""]
+    lines += ["| recipe | contender | s | peak MB |", "|---|---|---|---|"]
+    for row in tried:
+        seconds, memory = row["epoch_seconds"][0], row["peak_rss_mb"]
+        lines.append(f"| {row['recipe']} | {row['contender']} | {seconds:.2f} | {memory:,.0f} |")
+    return "\n".join(lines)
+
+
+def contender(figures: Figures, recipe: str, family: str) -> str:
+    """With the micro-batch that was chosen."""
+    return figures.runs[recipe, family][0]["contender"]
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "—" if value is None else f"{value:,.{digits}f}"
