@@ -12,10 +12,12 @@ from lawtune.config import CorpusConfig
 from lawtune.data.corpus import CorpusReport, build_documents
 from lawtune.data.ngram_filter import FILTER_FILE, NgramFilter, write_ngram_filter
 from lawtune.data.ngrams import RunSet, hash_runs, words_of
+from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import assign_split, case_group
 from lawtune.eval.contamination import check_answers, contamination, known_text, statute_runs
 from lawtune.eval.stats import Bootstrap
-from lawtune.records import Case, QAPair
+from lawtune.records import Case, QAPair, read_qa
+from lawtune.starter import CORPUS, QA
 
 NO_STATUTE = RunSet([])
 
@@ -223,3 +225,19 @@ def test_a_report_tells_of_the_answers_that_an_adapter_was_tuned_on(tmp_path: Pa
     for name in ("report.html", "evaluation_summary.txt"):
         text = " ".join((tmp_path / "out" / name).read_text("utf-8").split())
         assert told in text and "모르는 글: 기반 모델의 사전학습 글" in text
+
+
+@pytest.mark.slow
+def test_the_shipped_test_answers_are_mostly_new_because_of_the_exclusion():
+    """Courts repeat themselves, so some answers stand in other decisions; without the exclusion
+    nearly all would."""
+    pairs, statutes = read_qa(QA / "test.jsonl"), statute_runs()
+    records = list(read_source(CORPUS, ReadReport()))
+    documents = list(build_documents(lambda: records, CorpusConfig(), CorpusReport()))
+    prose = [document for document in documents if document.source != "statute"]
+
+    def share(texts) -> float:
+        return check_answers(pairs, {"pretraining": [NgramFilter.of(texts)]}, statutes).share
+
+    assert share(document.text for document in prose if document.split == "train") < 0.3
+    assert share(document.text for document in prose) > 0.7
