@@ -8,7 +8,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from test_report import CURVE, HOSTILE, make_evaluation
+from test_report import CURVE, HOSTILE, make_evaluation, make_full_evaluation
 
 from lawtune.eval.report import write_reports
 
@@ -111,3 +111,16 @@ def test_verdict_figures_and_answers_are_seen(tmp_path, browse, width):
     assert seen["overflow"] <= 0
     assert len(seen["charts"]) == 8
     assert all(0 < chart <= width for chart in seen["charts"])
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_every_part_is_seen_and_nothing_is_wider_than_the_window(tmp_path, browse, width):
+    text = "민법 제750조에 따라 손해를 배상한다. " + "띄어쓰기없는긴말" * 100
+    write_reports(make_full_evaluation(text=text), tmp_path, "ko", CURVE)
+    seen = see(browse, tmp_path / "report.html", width)
+    for shown in ("✓", "✗", "확률의 보정", "기대 보정 오차", "오염 검사", "법령별", "가장 나쁜 답"):
+        assert shown in seen["text"]
+    assert seen["overflow"] <= 0
+    assert all(0 < chart <= width for chart in seen["charts"])
+    # What is folded away is not seen until it is asked for.
+    assert "75.0 %" not in seen["text"]
