@@ -5,6 +5,7 @@ answers that share most with it, of the same type and of similar length, to ques
 sources.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ SAME_LAW_BONUS = 0.05
 """What being about the same statute counts for, in shares of bigrams."""
 NEAR_DUPLICATE_COSINE = 0.9
 _BLOCK = 256
+_ARTICLE_AT_THE_END = re.compile(r"\s\([^()]*제\d+조[^()]*\)$")
 
 
 def choose_distractors(
@@ -38,6 +40,8 @@ def choose_distractors(
     breaks ties. One that may be right as well (tf-idf cosine of 0.3 or more between the answers, or
     0.4 between the questions) comes last, a near-duplicate (0.9) of the gold answer or of one taken
     already never. Where fewer than four exist the pair gets none, and cannot be asked as a choice.
+    A wrong answer ends with its article in brackets if the gold one does and not otherwise, so that
+    the manner of an answer gives nothing away.
     """
     members, asked = _by_type(pairs if pool is None else pool), _by_type(pairs)
     chosen: dict[int, tuple[str, ...]] = {}
@@ -77,16 +81,29 @@ def _by_type(pairs: Sequence[QAPair]) -> dict[str | None, list[tuple[int, QAPair
 def _four(gold: QAPair, others: Sequence[QAPair], ranked: np.ndarray, unit: Any) -> tuple[str, ...]:
     length = len(gold.answer)
     taken: list[int] = []
+    texts: list[str] = []
     for place in map(int, ranked):
         other = others[place]
+        text = _in_the_manner_of(gold, other)
         same_source = other.group == gold.group and gold.group is not None
-        if same_source or abs(len(other.answer) - length) > LENGTH_TOLERANCE * length:
+        if same_source or abs(len(text) - length) > LENGTH_TOLERANCE * length:
             continue
         if not taken or (unit[taken] @ unit[place].T).max() < NEAR_DUPLICATE_COSINE:
             taken.append(place)
+            texts.append(text)
         if len(taken) == DISTRACTORS:
-            return tuple(others[index].answer for index in taken)
+            return tuple(texts)
     return ()
+
+
+def _in_the_manner_of(gold: QAPair, other: QAPair) -> str:
+    """The other answer, with its article in brackets at the end or without, as the gold one is."""
+    text = _ARTICLE_AT_THE_END.sub("", other.answer)
+    if not _ARTICLE_AT_THE_END.search(gold.answer):
+        return text
+    article = next((cited for cited in other.citations if "조" in cited), None)
+    own_line = "\n" if "\n" in text else " "
+    return f"{text}{own_line}({article})" if article else other.answer
 
 
 def _products(rows: Any, columns: Any) -> Iterator[np.ndarray]:

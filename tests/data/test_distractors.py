@@ -85,3 +85,12 @@ def test_nothing_else_changes_and_the_seed_decides():
     first = choose_distractors(pairs, 1)
     assert first == choose_distractors(pairs, 1)
     assert [replace(p, distractors=()) for p in first] == pairs
+
+
+def test_a_wrong_answer_ends_as_the_gold_one_does():
+    cited = [replace(p, citations=(f"{p.id}법 제1조",)) for p in unlike()]
+    named = [replace(p, answer=f"{p.answer} ({p.citations[0]})") for p in cited]
+    bare = choose_distractors(cited[:1], 42, named)[0].distractors
+    assert len(bare) == 4 and set(bare) <= set(ANSWERS.values())
+    dressed = choose_distractors(named[:1], 42, cited)[0].distractors
+    assert len(dressed) == 4 and set(dressed) <= {p.answer for p in named}
