@@ -60,6 +60,8 @@ KOREAN = {
         "found": "오염 검사({texts}): 판정한 정답 {judged}개 가운데 {count}개를 모델이 미리"
         " 읽었습니다(뺀 값은 보고서에).",
         "partly": "모르는 글: {texts}(기록 없음).",
+        "unjudged": "오염 검사({texts}): 모름. 짧거나 법령을 옮긴 정답뿐이어서 판정할 수 있는 것이"
+        " 없습니다.",
     },
     "contaminated_share": "오염된 정답",
     "with_contaminated": "전체",
@@ -167,6 +169,8 @@ ENGLISH = {
         "found": "Contamination ({texts}): {count} of the {judged} gold answers judged had been"
         " read (see the figures without them).",
         "partly": "Not known, for want of a record: {texts}.",
+        "unjudged": "Contamination ({texts}): unknown. No gold answer could be judged: all are"
+        " short or quote statutes.",
     },
     "contaminated_share": "contaminated",
     "with_contaminated": "all",
@@ -186,7 +190,7 @@ ENGLISH = {
     "not_stopped": "cut off, not ended",
     "false_citations": "absent or mismatched citations: {count}",
     "likeness": "chrF {value}",
-    "worst_heading": "The {count} worst answers",
+    "worst_heading": "Worst answers ({count})",
     "worst_note": "Those first that cite most provisions and decisions which do not exist or say"
     " something else; among equals, those least like the gold answer (chrF of the one answer)."
     " Chosen among the {generated} questions that were answered in full.",

@@ -161,14 +161,20 @@ def contaminated(account: Mapping[str, Any], words: Mapping[str, Any]) -> Statem
     unknown = ", ".join(names[name] for name in account["unknown"])
     if not account["checked"]:
         return Statement("unknown", table["unknown"].format(texts=unknown))
-    text = table["found" if account["contaminated"] else "clean"].format(
+    if not account["judged"]:
+        kind, judgement = "unjudged", "unknown"
+    elif account["contaminated"]:
+        kind, judgement = "found", "warning"
+    else:
+        kind, judgement = "clean", "neutral"
+    text = table[kind].format(
         texts=", ".join(names[name] for name in account["checked"]),
         count=account["contaminated"],
         judged=account["judged"],
     )
     if unknown:
         text += " " + table["partly"].format(texts=unknown)
-    return Statement("warning" if account["contaminated"] else "neutral", text)
+    return Statement(judgement, text)
 
 
 def _against_baselines(entry: Entry | None, words: Mapping[str, Any]) -> list[Statement]:

@@ -347,6 +347,12 @@ def test_what_nobody_recorded_is_called_unknown(tmp_path):
     write_reports(replace(make_evaluation(), contamination=nobody), tmp_path, "en")
     for name in ("report.html", "evaluation_summary.txt"):
         assert "Contamination: unknown." in (tmp_path / name).read_text(encoding="utf-8")
+    # Nor is an answer clean that could not be judged.
+    nothing = nobody | {"checked": ["training"], "unknown": [], "n": 3, "judged": 0}
+    nothing |= {"contaminated": 0, "share": None, "answers": []}
+    write_reports(replace(make_evaluation(), contamination=nothing), tmp_path, "en")
+    told = (tmp_path / "evaluation_summary.txt").read_text(encoding="utf-8")
+    assert "Contamination (fine-tuning data): unknown." in told
     write_reports(make_evaluation(), tmp_path, "en")
     assert "Contamination" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
