@@ -8,8 +8,8 @@ batch size; `generate-N` is `model.generate` on batches of N, the questions sort
 on the left. First each contestant takes its turn once; then lawtune and the fastest batch setting
 take turns until each has run `--runs` times. Medians are shown, and how many answers are the same.
 
-`--page FILE` puts the result of `--out FILE` (measured now or, with `--render`, before) into a page
-between `<!-- generation_speed -->` and `<!-- /generation_speed -->`.
+`--docs FILE` puts the result of `--out FILE` (measured now or, with `--render`, before) into a page
+between its marks.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SHAPES = {
     "kogpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
     "tiny": {"n_embd": 32, "n_layer": 2, "n_head": 2},
 }
-MARK = "generation_speed"
+BEGIN, END = "<!-- generation_speed: begin -->", "<!-- generation_speed: end -->"
 Contestant = Callable[[], list[str]]
 
 
@@ -39,8 +39,8 @@ def main() -> None:
         out.write_text(json.dumps(measure(options), indent=2) + "\n", "utf-8")
     section = render(json.loads(out.read_text("utf-8")))
     print(section)
-    if options.page:
-        write_section(Path(options.page), section)
+    if options.docs:
+        write_section(Path(options.docs), section)
 
 
 def parse() -> argparse.Namespace:
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", default="generation_speed.json")
     parser.add_argument("--render", action="store_true", help="measure nothing: show --out again")
-    parser.add_argument("--page", help="a Markdown page with the section's marks")
+    parser.add_argument("--docs", help="a Markdown page with the section's marks")
     return parser.parse_args()
 
 
@@ -183,12 +183,11 @@ def render(record: dict[str, Any]) -> str:
 
 def write_section(page: Path, text: str) -> None:
     """Replace what stands between the page's marks."""
-    begin, end = f"<!-- {MARK} -->", f"<!-- /{MARK} -->"
-    before, found, rest = page.read_text("utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
+    before, found, rest = page.read_text("utf-8").partition(BEGIN)
+    _, closed, after = rest.partition(END)
     if not found or not closed:
-        sys.exit(f"{page} lacks {begin} … {end}")
-    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
+        sys.exit(f"{page} lacks {BEGIN} … {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 @pytest.mark.slow
 def test_generation_speed_compares_the_same_answers(tmp_path: Path):
     out, page = tmp_path / "speed.json", tmp_path / "page.md"
-    page.write_text("# Page\n<!-- generation_speed -->\nold\n<!-- /generation_speed -->\nend\n")
+    marks = "<!-- generation_speed: begin -->\nold\n<!-- generation_speed: end -->"
+    page.write_text(f"# Page\n{marks}\nend\n")
     options = ["--shape", "tiny", "--questions", "6", "--new-tokens", "5", "--runs", "2"]
-    options += ["--batches", "2", "4", "--out", str(out), "--page", str(page)]
+    options += ["--batches", "2", "4", "--out", str(out), "--docs", str(page)]
     script = FOLDER / "generation_speed.py"
     done = subprocess.run([sys.executable, script, *options], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
