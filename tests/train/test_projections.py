@@ -105,6 +105,22 @@ def test_a_projection_that_trains_is_left_alone():
     assert model.transformer.h[0].mlp.c_fc.weight.dtype == torch.float32
 
 
+def test_the_activation_joins_the_product_where_nothing_is_differentiated():
+    model = MODELS["gpt2"]().requires_grad_(False)
+    exact = copy.deepcopy(model).transformer.h[0].mlp
+    fuse_activations(model)
+    lighten(model.transformer, ExampleMasks())
+    mlp, x = model.transformer.h[0].mlp, torch.randn(3, 5, 32).requires_grad_()
+    differentiated = mlp(x)
+    (differentiated.float() ** 2).sum().backward()
+    ours, expected = x.grad.clone(), torch.autograd.grad((exact(x) ** 2).sum(), x)[0]
+    assert torch.linalg.norm(ours - expected) <= 0.02 * torch.linalg.norm(expected)
+    with torch.no_grad():
+        joined, reference = mlp(x), exact(x)
+    for found in (differentiated, joined):
+        assert torch.linalg.norm(found - reference) <= 0.01 * torch.linalg.norm(reference)
+
+
 def test_the_fused_activation_is_the_same_function():
     model = MODELS["gpt2"]()
     before = model.transformer.h[0].mlp.act
