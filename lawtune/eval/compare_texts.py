@@ -43,6 +43,7 @@ KOREAN = {
     },
     "seeds": "{metric}, 실행(시드)별: A {a} / B {b}. 실행 사이의 편차로 본 차이의 95% 구간:"
     " {bounds}.",
+    "by_seed": "실행(시드) 사이의 편차로 설명될 수 있어 차이로 치지 않은 지표: {metrics}.",
     "not_compared": {
         "missing": "{metric}: 한쪽에만 있어 비교하지 않았습니다.",
         "tokenizers": "{metric}: 두 토크나이저가 모르는 글자(<unk>)가 서로 달라 비교하지"
@@ -103,6 +104,8 @@ ENGLISH = {
     },
     "seeds": "{metric} by run (seed): A {a}; B {b}. 95% interval of the difference by the spread"
     " between runs: {bounds}.",
+    "by_seed": "Differences that the spread between runs (seeds) may explain, and that therefore do"
+    " not count: {metrics}.",
     "not_compared": {
         "missing": "{metric}: only one side has it, so it is not compared.",
         "tokenizers": "{metric}: not compared, for the tokenizers do not know (<unk>) different"

@@ -123,6 +123,13 @@ def statements(
     if left_out := run.get("excluded"):
         counts = (f"{words['metrics'][name]} {len(ids)}" for name, ids in left_out.items())
         reservations.append(words["nothing_to_know"].format(counts=", ".join(counts)))
+    by_seed = [
+        words["metrics"].get(name, name)
+        for name, entry in metrics.items()
+        if judge(name, entry) == "none" != judge(name, {**entry, "seeds": {}})
+    ]
+    if by_seed:
+        reservations.append(words["by_seed"].format(metrics=", ".join(by_seed)))
     for name, reason in run.get("not_compared", {}).items():
         metric = words["metrics"].get(name, name)
         reservations.append(words["not_compared"][reason].format(metric=metric))

@@ -17,7 +17,8 @@ from lawtune.eval.compare import answers_of_file, answers_of_model, compare, req
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.report import format_summary, write_reports
 from lawtune.eval.stats import between_runs
-from lawtune.eval.verdict import headline, judge
+from lawtune.eval.texts import texts
+from lawtune.eval.verdict import headline, judge, statements
 from lawtune.files import write_jsonl
 from lawtune.records import QAPair, write_qa
 
@@ -172,6 +173,9 @@ def test_what_another_seed_may_undo_is_not_shown():
     for bounds, expected in (([0.02, 0.18], "better"), ([-0.1, 0.3], "none"), (None, "better")):
         seeds = {"value": [0.4, 0.6], "base": [0.4], "delta_ci95": bounds}
         assert judge("accuracy", shown | {"seeds": seeds}) == expected
+        metrics = {"accuracy": shown | {"seeds": seeds, "ci95": None}}
+        told = [said.text for said in statements(metrics, {}, texts("en", compared=True))]
+        assert any("may explain" in text for text in told) == (expected == "none")
 
 
 def test_bits_per_byte_are_compared_where_the_tokenizers_miss_the_same():
