@@ -125,6 +125,11 @@ class LossEngine:
             self._fused.chunk = tokens
         self.rest()
 
+    def let_go(self) -> None:
+        """Keep nothing in memory of what was read of caches on disk."""
+        for kept in self._caches:
+            kept.let_go()
+
     def rest(self) -> None:
         """Give back the memory that is kept from step to step."""
         if self._fused:

@@ -6,6 +6,7 @@ A folder on disk holds `hidden.safetensors` (one tensor, the examples' rows one 
 
 import hashlib
 import json
+import mmap
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -85,12 +86,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """Rows by window. `note` says in a sentence where they come from, `seconds` what it took."""
+    """Rows by window. `note` says in a sentence where they come from, `seconds` what it took;
+    `mapping` is the file that they lie in, if they are on disk."""
 
     rows: torch.Tensor
     places: dict[Window, slice]
     note: str
     seconds: float
+    mapping: mmap.mmap | None = None
 
     def __contains__(self, window: Window) -> bool:
         return window in self.places
@@ -98,6 +101,12 @@ class PrefixCache:
     def __getitem__(self, window: Window) -> torch.Tensor:
         """[rows, width], on the CPU; not to be written to."""
         return self.rows[self.places[window]]
+
+    def let_go(self) -> None:
+        """Take what was read of a cache on disk out of this process's memory, in which it would
+        mount up; the system keeps it at hand while it has room."""
+        if self.mapping and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 Compute = Callable[[Sequence[Window]], torch.Tensor]
@@ -141,28 +150,34 @@ def open_cache(
     identity = plan.identity()
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     target = folder / f"prefix-{name}"
-    rows, damage = _read(target, identity, (count, plan.width))
-    if all(team.each(rows is not None)):
-        return _told(rows, places, started, f"read from {target} ({megabytes}), checked in {{}}")
+    mapping, damage = _read(target, identity, (count, plan.width))
+    if all(team.each(mapping is not None)):
+        how = f"read from {target} ({megabytes}), checked in {{}}"
+        return _told(_rows_in(mapping, plan), places, started, how, mapping)
     if team.is_main:
         _write(target, plan, compute, identity, team)
     else:
         _fill(plan, compute, lambda window, values: None, team)
     team.wait()
     with team.together():
-        rows, unreadable = _read(target, identity, (count, plan.width))
-        if rows is None:
+        mapping, unreadable = _read(target, identity, (count, plan.width))
+        if mapping is None:
             unreadable = unreadable or "it is not there; is it on a disk that all processes see?"
             raise UserError(f"the cache just written to {target} cannot be read: {unreadable}")
     again = f" (what lay there was damaged: {damage})" if damage else ""
-    return _told(
-        rows, places, started, f"computed in {{}} and kept in {target}, {megabytes}{again}"
-    )
+    how = f"computed in {{}} and kept in {target}, {megabytes}{again}"
+    return _told(_rows_in(mapping, plan), places, started, how, mapping)
 
 
-def _told(rows: torch.Tensor, places: dict[Window, slice], started: float, how: str) -> PrefixCache:
+def _told(
+    rows: torch.Tensor,
+    places: dict[Window, slice],
+    started: float,
+    how: str,
+    mapping: mmap.mmap | None = None,
+) -> PrefixCache:
     seconds = time.perf_counter() - started
-    return PrefixCache(rows, places, how.format(f"{seconds:.1f} s"), seconds)
+    return PrefixCache(rows, places, how.format(f"{seconds:.1f} s"), seconds, mapping)
 
 
 def _end(plan: Plan, window: Window) -> int:
@@ -215,10 +230,16 @@ def _write(
         ) from error
 
 
+def _rows_in(mapping: mmap.mmap, plan: Plan) -> torch.Tensor:
+    """The rows of a file that `_read` has found good."""
+    header = int.from_bytes(mapping[:8], "little")
+    return torch.frombuffer(mapping, dtype=plan.dtype, offset=8 + header).view(-1, plan.width)
+
+
 def _read(
     target: Path, identity: dict[str, Any], shape: tuple[int, int]
-) -> tuple[torch.Tensor | None, str]:
-    """(the rows, memory-mapped, or None; what is wrong with the folder, empty if it is absent)."""
+) -> tuple[mmap.mmap | None, str]:
+    """(the file with the rows or None; what is wrong with the folder, empty if it is absent)."""
     if not target.exists():
         return None, ""
     problems = verify_manifest(target)
@@ -228,7 +249,12 @@ def _read(
         return None, f"{KEY_FILE} is of another cache"
     try:
         with safe_open(target / HIDDEN_FILE, "pt") as file:
-            rows = file.get_tensor(_TENSOR)
+            found = tuple(file.get_slice(_TENSOR).get_shape())
     except SafetensorError as error:
         return None, str(error)
-    return (rows, "") if tuple(rows.shape) == shape else (None, "its shape is another one's")
+    if found != shape:
+        return None, "its shape is another one's"
+    with open(target / HIDDEN_FILE, "rb") as file:
+        # Mapped by ourselves, so that it can be let go of. Nothing is ever written to the copy,
+        # but torch wants memory that could be.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), ""

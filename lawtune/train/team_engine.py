@@ -89,13 +89,15 @@ class TeamEngine:
         if told[1] > 0:
             raise NonFiniteError("loss", [name for part in self.team.each(names) for name in part])
         sum_gradients(self.team, trainable(self.engine.model).values())
+        self.engine.let_go()
         return StepLoss(told[0].item(), sum(window.targets for window in windows))
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""
         batches = self._batches(windows, self.cut.evaluation_tokens)
-        parts = spread(self.team, batches, self._loss_sum)
-        return sum(part.item() for part in parts) / sum(window.targets for window in windows)
+        parts = [part.item() for part in spread(self.team, batches, self._loss_sum)]
+        self.engine.let_go()
+        return sum(parts) / sum(window.targets for window in windows)
 
     def _loss_sum(self, batch: Sequence[Window]) -> torch.Tensor:
         loss = self.engine.mean_loss(batch) * sum(window.targets for window in batch)

@@ -232,3 +232,23 @@ def test_the_rows_do_not_depend_on_the_other_caches_or_the_order_of_opening():
     engine.use(first)
     second = cache(engine, windows)
     assert torch.equal(first.rows, second.rows)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="no account of what is mapped")
+def test_what_was_read_of_a_cache_on_disk_does_not_mount_up(tmp_path: Path):
+    def held() -> int:
+        """Bytes of the file's rows in this process's memory."""
+        lines = Path("/proc/self/smaps").read_text().splitlines()
+        at = next(n for n, line in enumerate(lines) if line.endswith(HIDDEN_FILE))
+        return 1024 * int(next(x for x in lines[at:] if x.startswith("Rss:")).split()[1])
+
+    windows = make_windows(40)
+    filled = cache(make_engine(), windows, tmp_path)
+    before = filled.rows.clone()
+    assert held() >= 0.9 * before.nbytes > 50_000
+    filled.let_go()
+    assert held() == 0
+    assert torch.equal(filled.rows, before)
+    in_memory = cache(make_engine(), windows)
+    in_memory.let_go()
+    assert torch.equal(in_memory.rows, before)
