@@ -92,17 +92,20 @@ def _attend(
 
 
 class _Plain(torch.autograd.Function):
-    """Attention by its definition: for texts of Q&A's length, on a CPU, twice as fast in bfloat16
-    as the kernel that never writes the probabilities down."""
+    """Attention by its definition: for texts of Q&A's length, on a CPU, forwards and back twice as
+    fast in bfloat16 as the kernel that never writes the probabilities down. Scores and soft-max are
+    float32 as there: in bfloat16 they would double the error of the gradients."""
 
     @staticmethod
+    @torch.autocast("cpu", enabled=False)
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-        scores = torch.bmm(query, key.transpose(1, 2)).mul_(scaling)
-        scores.add_(_causal(scores.shape[-1], scores.dtype, scores.device))
-        weights = scores.softmax(-1)
+        exact = torch.promote_types(query.dtype, torch.float32)
+        scores = torch.bmm(query.to(exact) * scaling, key.to(exact).transpose(1, 2))
+        scores.add_(_causal(scores.shape[-1], exact, scores.device))
+        weights = scores.softmax(-1).to(value.dtype)
         ctx.save_for_backward(query, key, value, weights)
         ctx.scaling = scaling
         return torch.bmm(weights, value)

@@ -1,6 +1,7 @@
 """Cached equals uncached; what is on disk is used again, and never when it is not the same."""
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from test_loss import assert_close_norms, gradients, make_windows
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from lawtune.config import LoraConfig
+from lawtune.data.encode import Window
 from lawtune.errors import UserError
 from lawtune.model.lora import attach_lora
-from lawtune.train import prefix_cache
+from lawtune.train import memory, prefix_cache
 from lawtune.train.loss import LossEngine
+from lawtune.train.memory import MemoryWatch
 from lawtune.train.prefix import split_model
-from lawtune.train.prefix_cache import HIDDEN_FILE, choose_folder, open_cache
+from lawtune.train.prefix_cache import HIDDEN_FILE, Plan, choose_folder, open_cache
 
 VOCABULARY = 372
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 32}
@@ -252,3 +255,30 @@ def test_what_was_read_of_a_cache_on_disk_does_not_mount_up(tmp_path: Path):
     in_memory = cache(make_engine(), windows)
     in_memory.let_go()
     assert torch.equal(in_memory.rows, before)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not memory._CLEAR.exists(), reason="no peak that can be set back")
+def test_ten_thousand_examples_go_to_disk_and_never_through_memory(tmp_path: Path):
+    """300 MB of rows, written batch by batch: memory holds no more than a few batches of them."""
+    draw = random.Random(0)
+    windows = [
+        Window(tuple(draw.randrange(VOCABULARY) for _ in range(30)), 5) for _ in range(10_000)
+    ]
+    plan = Plan(tuple(windows), False, 256, torch.float32, dict)
+    budget = 200
+    folder = choose_folder([plan], None, budget, tmp_path / "spill")
+    assert plan.size == 307.2e6 > budget * 1e6 and folder == tmp_path / "spill"
+
+    def compute(batch):
+        return torch.stack([torch.tensor(w.ids, dtype=torch.float32) for w in batch])[
+            ..., None
+        ].expand(-1, -1, 256)
+
+    watch = MemoryWatch(None, torch.device("cpu"))
+    before = watch.peak()
+    kept = open_cache(plan, compute, folder)
+    assert watch.peak() - before < 0.25 * plan.size
+    assert (folder / kept.note.split("kept in ")[1].split(",")[0]).is_dir()
+    for window in draw.sample(windows, 20):
+        assert torch.equal(kept[window][:, 7], torch.tensor(window.ids, dtype=torch.float32))
