@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Interrupt:
-    """Turns the first signal into a request; use it as a context manager around the loop.
+    """Turns the first signal into a request, its number in `signal`; use it as a context manager around the loop.
 
     A second SIGINT raises KeyboardInterrupt at once; nothing saved is lost, as files are replaced
     whole. Outside the main thread, where Python takes no signals, nothing is changed.
@@ -36,10 +36,6 @@ class Interrupt:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def requested(self) -> bool:
-        """Whether a signal has come."""
-        return self.signal is not None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
