@@ -8,7 +8,8 @@ from typing import Self
 
 
 class Interrupt:
-    """Turns the first signal into a request, its number in `signal`; use it as a context manager around the loop.
+    """Turns the first signal into a request, its number in `signal`; use it as a context manager
+    around the loop.
 
     A second SIGINT raises KeyboardInterrupt at once; nothing saved is lost, as files are replaced
     whole. Outside the main thread, where Python takes no signals, nothing is changed.
