@@ -53,7 +53,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "cache_seconds": fill,
         "epoch_seconds": epochs,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6,
-        "precision": precision,
+        "computed_in": precision,
         "lengths": [[window.target_start, window.targets] for window in windows],
     }
 

@@ -79,7 +79,7 @@ class Figures:
             return None
 
         def value(row: Row) -> float:
-            peak = max(found[row["precision"]] for found in self.peaks)
+            peak = max(found[row["computed_in"]] for found in self.peaks)
             needed = needed_gflop(row["recipe"], row["shape"], row["lengths"])
             return needed / statistics.median(row["epoch_seconds"][1:]) / peak
 
@@ -112,14 +112,16 @@ def needed_gflop(recipe: str, shape: str, lengths: Sequence[Sequence[int]]) -> f
 def head(figures: Figures) -> str:
     one = next(iter(figures.runs.values()))[0]
     lengths = one["lengths"]
-    runs = max(len(group) for group in figures.runs.values())
+    counts = [len(group) for group in figures.runs.values()]
+    fewest, most = min(counts), max(counts)
+    runs = str(most) if fewest == most else f"{fewest} to {most}"
     question, answer = (statistics.mean(pair[i] for pair in lengths) for i in (0, 1))
     names = ("lawtune", "torch", "transformers", "peft", "trl", "python")
     versions = ", ".join(f"{name} {one[name]}" for name in names if one.get(name))
     text = (
         f"{one['cpu']}, {one['cores']} cores; {versions}. {len(lengths)} examples, on average"
         f" {question:.0f} + {answer:.0f} tokens; r {RANK}, alpha {ALPHA}; medians of {runs}"
-        f" run{'s' if runs > 1 else ''}."
+        f" run{'s' if most > 1 else ''}."
     )
     if figures.peaks:
         bf16, fp32 = (max(peak[name] for peak in figures.peaks) for name in ("bf16", "fp32"))

@@ -30,7 +30,7 @@ def run(*options: str) -> str:
 
 def row(contender: str, epochs: list[float], run: int = 0, recipe: str = "lm_head", **more) -> dict:
     measured = {"cache_seconds": 0.0, "epoch_seconds": epochs, "peak_rss_mb": 1000.0}
-    measured |= {"precision": "bf16", "lengths": [[40, 150], [44, 146]], "epochs": len(epochs)}
+    measured |= {"computed_in": "bf16", "lengths": [[40, 150], [44, 146]], "epochs": len(epochs)}
     job = {"recipe": recipe, "contender": contender, "run": run, "stage": "run", "shape": "kogpt2"}
     return job | {"cpu": "A", "cores": 2} | measured | more
 
