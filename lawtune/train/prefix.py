@@ -94,9 +94,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def find_layers(model: nn.Module) -> list[nn.Module]:
     """The layers of `model` (with or without a PEFT adapter around it), lowest first; none where
     they are not in one list, as many as the configuration says."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    name = _blocks_name(inner.base_model)
-    return list(getattr(inner.base_model, name)) if name else []
+    trunk = unwrapped(model).base_model
+    name = _blocks_name(trunk)
+    return list(getattr(trunk, name)) if name else []
 
 
 def hash_lower(model: nn.Module, boundary: int) -> str:
