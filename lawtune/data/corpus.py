@@ -1,8 +1,9 @@
 """Running text for pre-training: the sources less everything that validation and test hold."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,7 +20,8 @@ NEARLY_ALL = 0.8
 """Of a training document's 13-word runs; if they stood in earlier ones, it is dropped."""
 
 HALF = 0.5
-"""Of a training document's 13-word runs; if they stand in held-out documents, it is dropped."""
+"""Of the 13-word runs of a training document, or of a sentence of it; if they stand in held-out
+documents, it is dropped."""
 
 FEWEST_RUNS = 10
 """A document with fewer runs is too short to be called a near-duplicate: set phrases alone, such as
@@ -29,6 +31,7 @@ FEWEST_CHARACTERS = 100
 """What is left of a piece of guidance must be worth reading."""
 
 _SLOTS_LOG2 = 27
+_SENTENCE_END = re.compile(r"(?<=[다까요][.?])(?=\s)|(?<=\n)")
 MEASURED = "measured"
 """The source and the split of documents that are never learnt from."""
 
@@ -49,14 +52,15 @@ class Document:
 @dataclass
 class CorpusReport:
     """Counts for the data card: documents and bytes by (source, split); exact and near-duplicates,
-    and near-duplicates of held-out documents, that were dropped; lines removed from guidance, by
-    kind; personal data masked."""
+    and near-duplicates of held-out documents, that were dropped; sentences that repeat held-out
+    ones, cut; lines removed from guidance, by kind; personal data masked."""
 
     documents: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     nearly_repeated: int = 0
     repeated_held_out: int = 0
+    sentences_cut: int = 0
     too_short: int = 0
     lines_removed: Counter[str] = field(default_factory=Counter)
     masked: Counter[str] = field(default_factory=Counter)
@@ -68,16 +72,14 @@ def build_documents(
     """Turn records into documents, each wholly of one split, those of `measured` apart.
 
     The sources are read twice: first for what is held out, so that no training document repeats
-    any of it. One document is held at a time, and of the held-out ones their runs.
+    any of it, as a later decision does that quotes an earlier one's holding. Of a training text,
+    the sentences that do are cut; statutes are quoted everywhere and stay. One document is held at
+    a time, and of the held-out ones and the statutes their runs.
     """
     for record in measured():
         for name, _, _, text in _texts(record, report):
             yield _counted(Document(name, MEASURED, MEASURED, mask(text)[0]), report)
-    held_out = RunSet(
-        _runs(document)
-        for document in _distinct(read(), config, CorpusReport())
-        if document.split != "train"
-    )
+    held_out, not_law = _held_out_runs(_distinct(read(), config, CorpusReport()))
     earlier = _RunsSeen()
     for document in _distinct(read(), config, report):
         if document.split == "train":
@@ -89,7 +91,30 @@ def build_documents(
             if earlier.share_then_add(runs) >= NEARLY_ALL and judged:
                 report.nearly_repeated += 1
                 continue
+            if not_law.contains(runs).any():
+                document = _without_repeats(document, not_law, report)
         yield _counted(document, report)
+
+
+def _held_out_runs(documents: Iterable[Document]) -> tuple[RunSet, RunSet]:
+    """The runs of the documents that are held out, and those of them that stand in no statute."""
+    held_out, statutes = [], []
+    for document in documents:
+        runs = _runs(document)
+        if document.split != "train":
+            held_out.append(runs)
+        if document.source == "statute":
+            statutes.append(runs)
+    runs = RunSet(held_out)
+    return runs, runs.less(RunSet(statutes))
+
+
+def _without_repeats(document: Document, held_out: RunSet, report: CorpusReport) -> Document:
+    """The document without the sentences of which at least half stands in `held_out`."""
+    sentences = _SENTENCE_END.split(document.text)
+    kept = [s for s in sentences if (held_out.share(hash_runs(words_of(s))) or 0) < HALF]
+    report.sentences_cut += len(sentences) - len(kept)
+    return replace(document, text="".join(kept))
 
 
 def overlap(documents: Iterable[Document]) -> dict[str, float]:

@@ -60,6 +60,10 @@ class RunSet:
         places = np.searchsorted(self._runs, runs)
         return self._runs[np.minimum(places, len(self._runs) - 1)] == runs
 
+    def less(self, other: "RunSet") -> "RunSet":
+        """The runs that `other` does not have."""
+        return RunSet([self._runs[~other.contains(self._runs)]])
+
     def share(self, runs: np.ndarray) -> float | None:
         """The share of `runs` that the set has, from 0 to 1; None if there are none."""
         return float(self.contains(runs).mean()) if len(runs) else None

@@ -100,6 +100,30 @@ def test_what_repeats_a_held_out_document_is_not_learnt():
     assert report.repeated_held_out == 1
 
 
+def test_a_held_out_sentence_is_cut_from_what_quotes_it():
+    holding, own = f"{sentence(0, 30)} 본다.", f"{sentence(500, 90)} 살핀다."
+    court = f"{sentence(900, 40)} 그렇다.\n"
+    docs, report = documents(
+        case(TRAINING[0], f"{own} {holding} {court}"),
+        case(HELD_OUT, f"{holding} {sentence(2000, 90)}"),
+    )
+    [learnt] = [doc for doc in docs if doc.split == "train"]
+    assert learnt.text.endswith(f"\n{own} {court}")
+    assert report.sentences_cut == 1 and report.repeated_held_out == 0
+    assert overlap(docs) == {"case": 0.0}
+
+
+def test_a_statute_that_both_quote_is_kept():
+    law = sentence(0, 30)
+    docs, report = documents(
+        replace(STATUTE, articles=(Article("1", "목적", law),)),
+        case(TRAINING[0], f"{sentence(500, 90)} 살핀다. {law} 한다."),
+        case(HELD_OUT, f"{law} {sentence(2000, 90)}"),
+    )
+    assert report.sentences_cut == 0
+    assert any(doc.source == "case" and law in doc.text for doc in docs if doc.split == "train")
+
+
 def test_measured_documents_are_learnt_from_in_no_split():
     notice = Guidance("알림", "기관", "", sentence(0, 60))
     docs = list(
