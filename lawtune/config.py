@@ -67,7 +67,9 @@ class TrainConfig:
     """The optimisation. A step is `batch_size` × `gradient_accumulation` examples, cut by length
     into micro-batches of at most `micro_batch_tokens` with padding (`auto`: 1024 on a CPU, 8192 on
     a GPU), which moves memory and time and not the loss. `warmup_steps: auto` is 10 % of the
-    steps; a number that the run cannot finish is refused. `max_steps` ends a run early.
+    steps; a number that the run cannot finish is refused. `max_steps` ends a run early. Every
+    `unlikelihood_every`-th step also lets the model answer its questions itself and makes what it
+    repeats less likely; null: none does.
     `precision: auto` is bf16 where the hardware multiplies in it, else fp32; adapters and sums
     stay in float32. What the frozen layers make of the examples is kept in memory up to
     `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too. Where
@@ -92,6 +94,7 @@ class TrainConfig:
     save_every: int = 500
     keep_checkpoints: int = 2
     early_stopping_patience: int = 3
+    unlikelihood_every: int | None = None
     cache_dir: str | None = None
     cache_budget: int = 2000
     memory_limit: int | Literal["auto"] | None = "auto"

@@ -16,12 +16,14 @@ class Window:
     """One training example: token ids, of which those from `target_start` on are learnt.
 
     `target_start` ≥ 1: the first token has nothing to be predicted from. `name` is the record's
-    id, for logs and error messages.
+    id, for logs and error messages. Where the model itself has answered, `repeats` has a mark for
+    each target: those that are true become less likely, the others are left as they are.
     """
 
     ids: tuple[int, ...]
     target_start: int
     name: str = ""
+    repeats: tuple[bool, ...] = ()
 
     @property
     def targets(self) -> int:

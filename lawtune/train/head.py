@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lawtune.train.unlikelihood import unlikelihood
+
 SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
 
@@ -105,20 +107,25 @@ class HeadCrossEntropy:
             hidden: [rows, width]; labels: int64 [rows].
         """
         with torch.no_grad():
-            return _Pass(self, hidden, hidden, labels, wanted=()).losses
+            return _Pass(self, hidden, hidden, labels, None, wanted=()).losses
 
     def loss_sum(
-        self, hidden: torch.Tensor, dropped: torch.Tensor, labels: torch.Tensor
+        self,
+        hidden: torch.Tensor,
+        dropped: torch.Tensor,
+        labels: torch.Tensor,
+        repeats: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(the summed loss, differentiable in whatever of the head and the hidden states needs a
         gradient; the loss of each row).
 
         Args:
             hidden: [rows, width]; dropped: the same after the adapter's dropout.
+            repeats: bool [rows] where the loss is the unlikelihood of the rows marked, others 0.
         """
         lora = self.head.lora
         a, b = (lora.a, lora.b) if lora else (None, None)
-        return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, self)
+        return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, repeats, self)
 
     def weight(self) -> torch.Tensor:
         """What the logits are a product with, [vocabulary, width (+ r)]; B's columns are brought up
@@ -157,9 +164,11 @@ class _Pass:
         hidden: torch.Tensor,
         dropped: torch.Tensor,
         labels: torch.Tensor,
+        repeats: torch.Tensor | None,
         wanted: tuple[str, ...],
     ):
         self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
+        self.repeats = repeats
         self.room = owner.room
         self.weight = owner.weight()
         self.width = self.head.weight.shape[1]
@@ -179,11 +188,15 @@ class _Pass:
         hidden = hidden.to(self.dtype)
         logits = self._logits(hidden, low)
         losses, scale = exponentiate(logits, labels, self.losses.dtype)
+        target = torch.expm1(-losses)[:, None]
+        if self.repeats is not None:
+            marks = self.repeats[rows]
+            losses, factor = (marks * part for part in unlikelihood(losses))
+            scale, target = scale * factor[:, None], target * factor[:, None]
         self.losses[rows] = losses
         if not self.gradients:
             return
         # From here on `logits` are e, without the target's, and p = e · scale.
-        target = torch.expm1(-losses)[:, None]
         if "weight" in self.gradients:
             exact = hidden.to(scale.dtype)
             self.gradients["weight"] += logits.T @ (exact * scale).to(self.dtype)
@@ -239,13 +252,14 @@ class _Sum(torch.autograd.Function):
         hidden: torch.Tensor,
         dropped: torch.Tensor,
         labels: torch.Tensor,
+        repeats: torch.Tensor | None,
         owner: HeadCrossEntropy,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         names = ("a", "b", "weight", "hidden", "dropped")
         needed = [name for name, need in zip(names, ctx.needs_input_grad[:5], strict=True) if need]
         if a is None:
             needed = [name for name in needed if name != "dropped"]
-        done = _Pass(owner, hidden, dropped, labels, tuple(needed))
+        done = _Pass(owner, hidden, dropped, labels, repeats, tuple(needed))
         ctx.save_for_backward(*(done.gradients.get(name) for name in names))
         ctx.dtypes = (None, None, None, hidden.dtype, dropped.dtype)
         ctx.mark_non_differentiable(done.losses)
@@ -257,7 +271,7 @@ class _Sum(torch.autograd.Function):
             None if saved is None else (saved * grad.to(saved.dtype)).to(dtype or saved.dtype)
             for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return *found, None, None
+        return *found, None, None, None
 
 
 def exponentiate(

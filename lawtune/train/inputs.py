@@ -35,6 +35,7 @@ _AT_LEAST = {
     "train.save_every": 1,
     "train.keep_checkpoints": 1,
     "train.early_stopping_patience": 0,
+    "train.unlikelihood_every": 1,
     "train.weight_decay": 0,
 }
 
@@ -107,6 +108,11 @@ def check_settings(config: FinetuneConfig) -> None:
         value = getattr(config.train, key)
         if not 0 < value < math.inf:
             raise UserError(f"train.{key} must be above 0 (found {value})")
+    if config.train.shard and config.train.unlikelihood_every:
+        raise UserError(
+            "train.unlikelihood_every and train.shard do not go together: a process alone cannot"
+            " answer questions with layers that are spread over all of them"
+        )
     if not 0 <= config.lora.dropout < 1:
         raise UserError(f"lora.dropout must be in [0, 1) (found {config.lora.dropout})")
 

@@ -70,7 +70,8 @@ class TrainingData:
 class LoopSettings:
     """How the loop runs. `evaluate_every` and `save_every` count steps; an evaluation and a
     checkpoint also end every run. `patience` is how many evaluations in a row may fail to improve
-    before the run stops; 0 never stops. `max_seconds` counts the time in steps."""
+    before the run stops; 0 never stops. `max_seconds` counts the time in steps. Every
+    `unlikelihood_every`-th step also makes repetitions less likely; None: no step does."""
 
     seed: int
     max_grad_norm: float
@@ -79,6 +80,7 @@ class LoopSettings:
     patience: int = 0
     max_steps: int | None = None
     max_seconds: float | None = None
+    unlikelihood_every: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Hooks:
     `evaluated` hears of each one and whether it is the best so far, before any checkpoint.
     `adapt` is asked after every step, too: whether it has changed something that bears on the next
     ones and must be saved at once.
+    `own_answers` gives, for examples, those answers of the model's own that repeat themselves
+    (`lawtune.train.unlikelihood`).
     `stop` is asked after every step: whether to save and leave the rest for later. `clock` turns
     the seconds that a step took here into those that it counts for: of several processes, all must
     count the same where time decides.
@@ -113,6 +117,7 @@ class Hooks:
     evaluate: Callable[[], float] | None = None
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
     adapt: Callable[[Progress], bool] = lambda progress: False
+    own_answers: Callable[[Sequence[Window]], Sequence[Window]] = lambda windows: ()
     stop: Callable[[], bool] = lambda: False
     clock: Callable[[float], float] = lambda seconds: seconds
 
@@ -179,11 +184,14 @@ class Loop:
         torch.manual_seed(_step_seed(self.settings.seed, progress.step))
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.engine.accumulate(micro_batches)
+        windows = [window for batch in micro_batches for window in batch]
+        every = self.settings.unlikelihood_every
+        if every and (progress.step + 1) % every == 0 and (own := self.hooks.own_answers(windows)):
+            self.engine.accumulate([own])
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
         if not math.isfinite(norm):
-            names = [window.name for batch in micro_batches for window in batch]
-            raise NonFiniteError("gradient", names)
+            raise NonFiniteError("gradient", [window.name for window in windows])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()

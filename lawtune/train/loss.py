@@ -23,6 +23,7 @@ from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache
 from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
+from lawtune.train.unlikelihood import own_answers, unlikelihood
 
 Precision = Literal["fp32", "bf16"]
 
@@ -141,7 +142,9 @@ class LossEngine:
         """Add the gradient of one optimiser step to the parameters' `.grad`.
 
         The loss is the sum over all target tokens of the step ÷ their number, however the step is
-        cut into micro-batches. Dropout masks follow torch's random state and the examples.
+        cut into micro-batches. Of the model's own answers it is the unlikelihood; a micro-batch
+        holds such answers only, or none. Dropout masks follow torch's random state and the
+        examples.
 
         Args:
             mine: which micro-batches to compute. The loss and the gradient are then their part of
@@ -175,6 +178,12 @@ class LossEngine:
         with suppress(NonFiniteError):
             self._loss_sum([window], divisor=math.inf)
 
+    def own_answers(self, windows: Sequence[Window], end_id: int) -> list[Window]:
+        """What the model now answers in place of the gold answers, where it repeats itself
+        (`lawtune.train.unlikelihood`)."""
+        with self._autocast():
+            return own_answers(self.model, windows, end_id)
+
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""
         lengths = [len(window.ids) for window in windows]
@@ -199,8 +208,10 @@ class LossEngine:
             device=self.device,
         )
         hidden = self._target_states(windows, seeds)
+        marks = [mark for window in windows for mark in window.repeats]
+        repeats = torch.tensor(marks, device=self.device) if marks else None
         if self._fused:
-            return self._fused_sum(hidden, labels, windows, seeds, divisor)
+            return self._fused_sum(hidden, labels, repeats, windows, seeds, divisor)
         # The graph is cut here, so that a chunk's logits can go as soon as their gradient is known.
         leaf = hidden.detach().requires_grad_(hidden.requires_grad)
         loss_sum = torch.zeros((), device=self.device, dtype=torch.float64)
@@ -209,10 +220,13 @@ class LossEngine:
             rows = seeds and Rows(_rows_between(windows, seeds, chunk))
             with self._autocast(), self._masks.over(rows):
                 logits = self._head(leaf[chunk])
-            loss = nn.functional.cross_entropy(logits.float(), labels[chunk], reduction="sum")
+            each = nn.functional.cross_entropy(logits.float(), labels[chunk], reduction="none")
+            losses, factor = each.detach(), 1.0
+            if repeats is not None:
+                losses, factor = (repeats[chunk] * part for part in unlikelihood(losses))
             if divisor is not None:
-                (loss / divisor).backward()
-            loss_sum += loss.detach()
+                ((each * factor).sum() / divisor).backward()
+            loss_sum += losses.sum(dtype=torch.float64)
         if divisor is not None and hidden.requires_grad:
             hidden.backward(leaf.grad)
         if divisor is not None and not loss_sum.isfinite():
@@ -223,6 +237,7 @@ class LossEngine:
         self,
         hidden: torch.Tensor,
         labels: torch.Tensor,
+        repeats: torch.Tensor | None,
         windows: Sequence[Window],
         seeds: Sequence[int] | None,
         divisor: int | None,
@@ -235,7 +250,7 @@ class LossEngine:
             rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
             with self._masks.over(rows):
                 dropped = self._masks.apply(hidden.float(), lora.dropout, lora.number)
-        loss, each = self._fused.loss_sum(hidden, dropped, labels)
+        loss, each = self._fused.loss_sum(hidden, dropped, labels, repeats)
         (loss / divisor).backward()
         parts = each.isfinite().split([window.targets for window in windows])
         bad = [w.name for w, part in zip(windows, parts, strict=True) if not part.all()]

@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -218,11 +219,8 @@ class _Session:
 
     def _loop(self) -> Loop:
         settings = self.config.train
-        validation = self.validation
-
-        def evaluate() -> float:
-            return self.engine.mean_loss(validation.windows)
-
+        validation, end = self.validation, self.subject.tokenizer.eos_token_id
+        evaluate = validation and partial(self.engine.mean_loss, validation.windows)
         return Loop(
             self.engine,
             self.data,
@@ -241,13 +239,15 @@ class _Session:
                 save_every=settings.save_every,
                 patience=settings.early_stopping_patience,
                 max_steps=settings.max_steps,
+                unlikelihood_every=settings.unlikelihood_every,
             ),
             Hooks(
                 log=self._log_step,
                 save=self._save,
-                evaluate=None if validation is None else evaluate,
+                evaluate=evaluate,
                 evaluated=self._evaluated,
                 adapt=lambda progress: self.memory.adapt(progress.step),
+                own_answers=lambda windows: self.engine.own_answers(windows, end),
                 stop=self._stop_asked,
             ),
         )

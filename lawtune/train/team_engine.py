@@ -1,7 +1,7 @@
 """A step's work cut by process and by memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 
@@ -64,7 +64,8 @@ class TeamEngine:
         self.engine.project_at_most(cut.projected_tokens)
 
     def accumulate(self, micro_batches: Sequence[Sequence[Window]]) -> StepLoss:
-        """See `Engine`. The gradient and the loss are those of the whole step, in every process.
+        """See `Engine`. The gradient and the loss are those of the whole step, in every process;
+        what stood in `.grad` before is added to.
 
         Raises:
             NonFiniteError: in every process, with the examples of all.
@@ -76,6 +77,9 @@ class TeamEngine:
         mine = shares[self.team.rank]
         batches = [[windows[index] for index in batch] for share in shares for batch in share]
         loss, names = 0.0, []
+        parameters = list(trainable(self.engine.model).values())
+        earlier = [parameter.grad for parameter in parameters]
+        self.engine.model.zero_grad(set_to_none=True)
         try:
             loss = self.engine.accumulate(batches, slice(first, first + len(mine))).loss
         except NonFiniteError as error:
@@ -88,9 +92,18 @@ class TeamEngine:
         self.team.add(told)
         if told[1] > 0:
             raise NonFiniteError("loss", [name for part in self.team.each(names) for name in part])
-        sum_gradients(self.team, trainable(self.engine.model).values())
+        sum_gradients(self.team, parameters)
+        for parameter, before in zip(parameters, earlier, strict=True):
+            if before is not None:
+                parameter.grad = before if parameter.grad is None else before + parameter.grad
         self.engine.let_go()
         return StepLoss(told[0].item(), sum(window.targets for window in windows))
+
+    def own_answers(self, windows: Sequence[Window], end_id: int) -> list[Window]:
+        """See `LossEngine.own_answers`; the first process's, in every process."""
+        own = self.engine.own_answers(windows, end_id) if self.team.is_main else []
+        said = self.team.each([astuple(window) for window in own])[0]
+        return [Window(tuple(ids), start, name, tuple(marks)) for ids, start, name, marks in said]
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""

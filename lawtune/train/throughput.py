@@ -10,7 +10,9 @@ from lawtune.config import ArchitectureConfig
 _SIDES = (1024, 1024, 2048)
 """Rows, inner and outer size of the product that the peak is measured with."""
 
-_TRIALS = 4
+_SECONDS = 0.5
+"""How long the peak is looked for: the first products of a process are slow, and so is one that
+another process disturbs."""
 
 
 def training_flops(model: ArchitectureConfig, vocabulary: int, lengths: Iterable[int]) -> int:
@@ -29,14 +31,14 @@ def training_flops(model: ArchitectureConfig, vocabulary: int, lengths: Iterable
 
 
 def measured_peak(device: torch.device, precision: str) -> float:
-    """Operations a second of the best of a few large matrix products in `precision`."""
+    """Operations a second of the best large matrix product in `precision` in half a second."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     rows, inner, outer = _SIDES
     left = torch.ones(rows, inner, device=device, dtype=dtype)
     right = torch.ones(inner, outer, device=device, dtype=dtype)
     repeats = 100 if device.type == "cuda" else 1
-    best = 0.0
-    for _ in range(_TRIALS):
+    best, begun = 0.0, time.perf_counter()
+    while time.perf_counter() - begun < _SECONDS:
         _finish(device)
         started = time.perf_counter()
         for _ in range(repeats):

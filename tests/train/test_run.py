@@ -177,9 +177,11 @@ def kill_at(step: int):
     return listener
 
 
+@pytest.mark.parametrize("against_loops", [None, 2])
 @pytest.mark.parametrize("step", [1, 4, 5, 9])
-def test_resumed_equals_never_stopped(make_config, step: int):
+def test_resumed_equals_never_stopped(make_config, step: int, against_loops: int | None):
     settings = {"save_every": 2, "evaluate_every": 3, "batch_size": 2, "gradient_accumulation": 2}
+    settings["unlikelihood_every"] = against_loops
     whole = finetune(make_config(out="whole", train=settings))
     config = make_config(out="killed", train=settings)
     with pytest.raises(KilledError):
@@ -274,6 +276,18 @@ def test_one_process_has_nobody_to_spread_layers_over(make_config):
     with pytest.raises(UserError, match="only one process; start it with `torchrun"):
         finetune(make_config(train={"shard": True}))
     assert not Path(make_config().out).exists()
+
+
+def test_training_against_loops_shows_in_the_weights(make_config):
+    plain = finetune(make_config(out="plain"))
+    against = finetune(make_config(out="against", train={"unlikelihood_every": 1}))
+    assert plain.metrics["steps"] == against.metrics["steps"]
+    one, other = weights(plain.folder), weights(against.folder)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(UserError, match="unlikelihood_every"):
+        finetune(make_config(out="no", train={"unlikelihood_every": 0}))
+    with pytest.raises(UserError, match="do not go together"):
+        finetune(make_config(out="no", train={"unlikelihood_every": 1, "shard": True}))
 
 
 def test_resume_without_a_checkpoint_starts_afresh_and_says_so(make_config):

@@ -1,0 +1,64 @@
+"""Training against loops: what a model itself answers, where it repeats itself, made less likely.
+
+A small model that is tuned on gold answers alone, decoded greedily, soon says the same words over
+and over. Sequence-level unlikelihood training (Welleck et al. 2020, arXiv:1908.04319) shows it its
+own greedy answers and takes probability from every token of a repeated run; decoding stays as it
+is.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lawtune.data.encode import Window
+from lawtune.model.decode import continue_prompts, greedy
+from lawtune.model.load import max_positions
+
+RUN = 6
+"""Tokens in a run that is a repetition when it comes again: gold answers have it with 1 token in
+100, loops throughout."""
+
+ROOM = 2
+"""An answer is heard out to this many times the gold one's length: by then it loops or stops."""
+
+LEAST = 0.05
+"""What 1 − p is at least taken for, so that no single token outweighs the others."""
+
+
+def unlikelihood(losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """−log(1 − p) for tokens whose −log p is `losses`, and its derivative by −log p."""
+    left = (-torch.expm1(-losses)).clamp(min=LEAST)
+    return -left.log(), -torch.exp(-losses) / left
+
+
+def repeats(tokens: Sequence[int], run: int = RUN) -> tuple[bool, ...]:
+    """Which tokens belong to a run of `run` tokens that stood before in `tokens`."""
+    marks, seen = [False] * len(tokens), set()
+    for end in range(run, len(tokens) + 1):
+        found = tuple(tokens[end - run : end])
+        if found in seen:
+            marks[end - run : end] = [True] * run
+        seen.add(found)
+    return tuple(marks)
+
+
+def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Window]:
+    """What `model` answers, greedily, where `windows` have the gold answer; only answers that
+    repeat themselves, with the tokens marked that do."""
+    prompts = [window.ids[: window.target_start] for window in windows]
+    limit = max_positions(model)
+    budgets = [
+        max(1, min(ROOM * window.targets, limit - len(prompt)))
+        for window, prompt in zip(windows, prompts, strict=True)
+    ]
+    answers: list[list[int]] = [[] for _ in windows]
+    for step in continue_prompts(model, prompts, budgets, frozenset({end_id}), greedy):
+        for row, token in step:
+            answers[row].append(token)
+    own = []
+    for window, prompt, answer in zip(windows, prompts, answers, strict=True):
+        marks = repeats(answer)
+        if any(marks):
+            own.append(Window((*prompt, *answer), len(prompt), window.name, marks))
+    return own
