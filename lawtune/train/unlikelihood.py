@@ -19,8 +19,9 @@ RUN = 6
 """Tokens in a run that is a repetition when it comes again: gold answers have it with 1 token in
 100, loops throughout."""
 
-ROOM = 2
-"""An answer is heard out to this many times the gold one's length: by then it loops or stops."""
+ROOM, LONGEST = 2, 128
+"""An answer is heard out to this many times the gold one's length, and to so many tokens: by then
+it loops or stops, and the longest one of a batch is what the batch costs."""
 
 LEAST = 0.05
 """What 1 − p is at least taken for, so that no single token outweighs the others."""
@@ -49,7 +50,7 @@ def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Wind
     prompts = [window.ids[: window.target_start] for window in windows]
     limit = max_positions(model)
     budgets = [
-        max(1, min(ROOM * window.targets, limit - len(prompt)))
+        max(1, min(ROOM * window.targets, LONGEST, limit - len(prompt)))
         for window, prompt in zip(windows, prompts, strict=True)
     ]
     answers: list[list[int]] = [[] for _ in windows]
