@@ -146,7 +146,10 @@ def test_two_processes_equal_one(tmp_path: Path, gpt2_base: Path):
     layers, whose output is filled together, in memory and on disk; the projection alone."""
     settings = {"precision": "fp32", "evaluate_every": 3}
     kinds = {
-        "attention": ({"target_modules": ["c_attn", "lm_head"]}, settings),
+        "attention": (
+            {"target_modules": ["c_attn", "lm_head"]},
+            settings | {"unlikelihood_every": 2},
+        ),
         "last": ({"target_modules": ["c_attn"], "layers_to_transform": [1]}, settings),
         "head": ({}, settings | {"cache_budget": 0, "gradient_accumulation": 3}),
     }
