@@ -127,6 +127,41 @@ class HeadCrossEntropy:
         a, b = (lora.a, lora.b) if lora else (None, None)
         return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, repeats, self)
 
+    def project(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits, […, vocabulary] in `dtype` and good until the next ones, without gradient or
+        dropout: what the projection gives, without casting its frozen weight at every call.
+
+        Args:
+            hidden: […, width].
+        """
+        with torch.no_grad():
+            rows = hidden.flatten(0, -2)
+            logits = self.logits(rows.to(self.dtype), self.low_rank(rows), self.weight())
+            return logits.view(*hidden.shape[:-1], -1)
+
+    def low_rank(self, x: torch.Tensor) -> torch.Tensor | None:
+        """s·x·Aᵀ, [rows, r], in the adapter's precision; None without an adapter."""
+        if self.head.lora is None:
+            return None
+        a = self.head.lora.a.detach()
+        return (x.to(a.dtype) @ a.T).mul_(self.head.lora.scaling)
+
+    def logits(
+        self, hidden: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits in `dtype`, [rows, vocabulary], good until the next ones.
+
+        Args:
+            hidden: [rows, width] in `dtype`; low: `low_rank` of the rows; weight: `weight()`.
+        """
+        folded = weight.shape[1] > self.head.weight.shape[1]
+        if folded:
+            hidden = torch.cat([hidden, low.to(self.dtype)], dim=1)
+        logits = torch.mm(hidden, weight.T, out=self.room(len(hidden)))
+        if low is not None and not folded:
+            logits.addmm_(low, self.head.lora.b.detach().T)
+        return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
+
     def weight(self) -> torch.Tensor:
         """What the logits are a product with, [vocabulary, width (+ r)]; B's columns are brought up
         to date."""
@@ -169,8 +204,7 @@ class _Pass:
     ):
         self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
         self.repeats = repeats
-        self.room = owner.room
-        self.weight = owner.weight()
+        self.owner, self.weight = owner, owner.weight()
         self.width = self.head.weight.shape[1]
         exact = self.head.weight.dtype
         like = {"weight": self.head.weight, "hidden": hidden, "dropped": dropped}
@@ -184,9 +218,9 @@ class _Pass:
     def _chunk(
         self, hidden: torch.Tensor, x: torch.Tensor, labels: torch.Tensor, rows: slice
     ) -> None:
-        low = (x @ self.lora.a.detach().T).mul_(self.lora.scaling) if self.lora else None
+        low = self.owner.low_rank(x)
         hidden = hidden.to(self.dtype)
-        logits = self._logits(hidden, low)
+        logits = self.owner.logits(hidden, low, self.weight)
         losses, scale = exponentiate(logits, labels, self.losses.dtype)
         target = torch.expm1(-losses)[:, None]
         if self.repeats is not None:
@@ -228,16 +262,6 @@ class _Pass:
         self.gradients["a"] += grad_low.T @ x
         if "dropped" in self.gradients:
             self.gradients["dropped"][rows] = grad_low @ self.lora.a.detach()
-
-    def _logits(self, hidden: torch.Tensor, low: torch.Tensor | None) -> torch.Tensor:
-        """Logits in `dtype`, [rows, vocabulary], good until the next chunk's."""
-        folded = self.weight.shape[1] > self.width
-        if folded:
-            hidden = torch.cat([hidden, low.to(self.dtype)], dim=1)
-        logits = torch.mm(hidden, self.weight.T, out=self.room(len(hidden)))
-        if low is not None and not folded:
-            logits.addmm_(low, self.lora.b.detach().T)
-        return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
 
 
 class _Sum(torch.autograd.Function):

@@ -5,8 +5,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -181,7 +181,7 @@ class LossEngine:
     def own_answers(self, windows: Sequence[Window], end_id: int) -> list[Window]:
         """What the model now answers in place of the gold answers, where it repeats itself
         (`lawtune.train.unlikelihood`)."""
-        with self._autocast():
+        with self._autocast(), _forward_as(self._head, self._fused and self._fused.project):
             return own_answers(self.model, windows, end_id)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
@@ -316,6 +316,19 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     else:
         native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if native else "fp32"
+
+
+@contextmanager
+def _forward_as(module: nn.Module, forward: Any) -> Iterator[None]:
+    """Within the context, `module` computes `forward`; its own where that is None."""
+    if forward is None:
+        yield
+        return
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
 
 
 def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -92,8 +92,9 @@ def test_a_second_call_adds_to_the_first():
         assert torch.allclose(one + other, both, atol=1e-7)
 
 
-def test_own_answers_are_greedy_and_only_those_that_repeat():
-    model = make_model(["c_attn"])
+@pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "lm_head"]])
+def test_own_answers_are_greedy_and_only_those_that_repeat(targets):
+    model = make_model(targets)
     engine = LossEngine(model, PAD)
     windows = [Window((7, 8, 9, *range(40, 70)), 3, "one"), Window((11, 12, 13), 2, "two")]
     own = engine.own_answers(windows, END)
