@@ -11,7 +11,7 @@ import json
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from lawtune.starter import QA
 from lawtune.train.run import finetune
 
 ATTENTION = ("c_attn", "attn.c_proj")
-EVERYTHING = ("c_attn", "c_proj", "c_fc", "lm_head")
 METRICS = (
     "bits_per_byte",
     "accuracy",
@@ -52,6 +51,7 @@ class Trial:
     r: int
     learning_rate: float
     epochs: int
+    unlikelihood_every: int | None
 
     def config(self, seed: int, out: Path) -> FinetuneConfig:
         """The run that it stands for."""
@@ -65,23 +65,23 @@ class Trial:
                 batch_size=8,
                 gradient_accumulation=1,
                 early_stopping_patience=0,
+                unlikelihood_every=self.unlikelihood_every,
                 seed=seed,
             ),
             out=str(out),
         )
 
 
+CHOSEN = Trial("all-linear", 16, 2e-3, 2, 4)
 TRIALS = {
-    "lm_head": Trial(("lm_head",), 16, 1e-3, 3),
-    "attention": Trial(ATTENTION, 16, 1e-3, 3),
-    "all-linear": Trial("all-linear", 16, 1e-3, 3),
-    "everything": Trial(EVERYTHING, 16, 1e-3, 3),
-    "lr 3e-4": Trial("all-linear", 16, 3e-4, 3),
-    "lr 3e-3": Trial("all-linear", 16, 3e-3, 3),
-    "r 4": Trial("all-linear", 4, 1e-3, 3),
-    "r 64": Trial("all-linear", 64, 1e-3, 3),
-    "1 epoch": Trial("all-linear", 16, 1e-3, 1),
-    "8 epochs": Trial("all-linear", 16, 1e-3, 8),
+    "chosen": CHOSEN,
+    "without unlikelihood": replace(CHOSEN, unlikelihood_every=None),
+    "lm_head": replace(CHOSEN, targets=("lm_head",)),
+    "attention": replace(CHOSEN, targets=ATTENTION),
+    "lr 5e-4": replace(CHOSEN, learning_rate=5e-4),
+    "r 64": replace(CHOSEN, r=64),
+    "1 epoch": replace(CHOSEN, epochs=1),
+    "4 epochs": replace(CHOSEN, epochs=4),
 }
 
 
