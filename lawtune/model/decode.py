@@ -81,6 +81,31 @@ def continue_prompts(
         ids = tokens[:, None]
 
 
+def answer_greedily(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    budgets: Sequence[int],
+    stop_ids: frozenset[int],
+    batch_size: int,
+) -> list[list[int]]:
+    """Each prompt's most likely tokens, in order, a stop token that ended them included.
+
+    A batch has at most `batch_size` prompts, and fewer where they and their answers may grow long.
+    """
+    # Prompts of like length together: padding is work for nothing.
+    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
+    answers: list[list[int]] = [[] for _ in prompts]
+    while order:
+        longest = len(prompts[order[0]]) + max(budgets)
+        rows = max(1, min(batch_size, CACHED_TOKENS // longest))
+        places, order = order[:rows], order[rows:]
+        batch = [prompts[place] for place in places], [budgets[place] for place in places]
+        for step in continue_prompts(model, *batch, stop_ids, greedy):
+            for row, token in step:
+                answers[places[row]].append(token)
+    return answers
+
+
 def _close_up(places: list[int]) -> list[int]:
     """The same ascending places in an order in which few move: the last ones take those of the
     missing."""

@@ -15,10 +15,9 @@ from lawtune.errors import UserError
 from lawtune.files import read_json
 from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
 from lawtune.model.decode import (
-    CACHED_TOKENS,
     Generation,
+    answer_greedily,
     continue_prompts,
-    greedy,
     sampler,
     shown_text,
 )
@@ -128,16 +127,14 @@ class LegalModel:
         at most `batch_size` prompts, and fewer where they and their answers may grow long.
         """
         encoded = [self._fit(encode_text(self.tokenizer, p), max_new_tokens) for p in prompts]
-        # Prompts of like length together: padding is work for nothing.
-        order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
-        found: dict[int, Generation] = {}
-        while len(found) < len(order):
-            longest = len(encoded[order[len(found)]]) + max_new_tokens
-            rows = max(1, min(batch_size, CACHED_TOKENS // longest))
-            places = order[len(found) : len(found) + rows]
-            made = self._continue([encoded[place] for place in places], max_new_tokens)
-            found |= zip(places, made, strict=True)
-        return [found[place] for place in range(len(prompts))]
+        budgets = [self._budget(prompt, max_new_tokens) for prompt in encoded]
+        stops = self._stop_ids
+        answers = answer_greedily(self.model, encoded, budgets, stops, batch_size)
+        made = [[token for token in answer if token not in stops] for answer in answers]
+        return [
+            Generation(self._decode(ids), len(ids), stopped=len(ids) < len(answer))
+            for ids, answer in zip(made, answers, strict=True)
+        ]
 
     def log_likelihood(self, prompt: str, answer: str) -> float:
         """log p(answer | prompt) in nats: the sum over the answer's tokens, EOS not among them.
@@ -194,22 +191,6 @@ class LegalModel:
             _, token = step[0]
             if token not in self._stop_ids:
                 yield token
-
-    def _continue(self, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
-        made: list[list[int]] = [[] for _ in prompts]
-        stopped = [False] * len(prompts)
-        stops = self._stop_ids
-        budgets = [self._budget(prompt, max_new_tokens) for prompt in prompts]
-        for step in continue_prompts(self.model, prompts, budgets, stops, greedy):
-            for row, token in step:
-                if token in stops:
-                    stopped[row] = True
-                else:
-                    made[row].append(token)
-        return [
-            Generation(self._decode(ids), len(ids), end)
-            for ids, end in zip(made, stopped, strict=True)
-        ]
 
     def _fit(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         limit = max_positions(self.model)

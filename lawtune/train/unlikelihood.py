@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lawtune.data.encode import Window
-from lawtune.model.decode import continue_prompts, greedy
+from lawtune.model.decode import answer_greedily
 from lawtune.model.load import max_positions
 
 RUN = 6
@@ -53,10 +53,7 @@ def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Wind
         max(1, min(ROOM * window.targets, LONGEST, limit - len(prompt)))
         for window, prompt in zip(windows, prompts, strict=True)
     ]
-    answers: list[list[int]] = [[] for _ in windows]
-    for step in continue_prompts(model, prompts, budgets, frozenset({end_id}), greedy):
-        for row, token in step:
-            answers[row].append(token)
+    answers = answer_greedily(model, prompts, budgets, frozenset({end_id}), len(windows))
     own = []
     for window, prompt, answer in zip(windows, prompts, answers, strict=True):
         marks = repeats(answer)

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from lawtune.config import AnswerConfig
 from lawtune.data.encode import encode_text
 from lawtune.errors import UserError
-from lawtune.model import decode, legal_model, likelihood
+from lawtune.model import decode, likelihood
 from lawtune.model.legal_model import LegalModel
 from lawtune.model.load import load_base
 
@@ -187,15 +187,15 @@ class TestGeneration:
         self, model: LegalModel, monkeypatch: pytest.MonkeyPatch
     ):
         free = model.generate(PROMPTS, 24, 4)
-        monkeypatch.setattr(legal_model, "CACHED_TOKENS", 100)
+        monkeypatch.setattr(decode, "CACHED_TOKENS", 100)
         rows = []
-        alone = LegalModel._continue
+        alone = decode.continue_prompts
 
-        def watch(self: LegalModel, prompts: list[list[int]], new: int) -> list[decode.Generation]:
+        def watch(model, prompts: list[list[int]], *rest):
             rows.append((len(prompts), max(map(len, prompts))))
-            return alone(self, prompts, new)
+            return alone(model, prompts, *rest)
 
-        monkeypatch.setattr(LegalModel, "_continue", watch)
+        monkeypatch.setattr(decode, "continue_prompts", watch)
         assert model.generate(PROMPTS, 24, 4) == free
         assert len(rows) > 1 and sum(count for count, _ in rows) == len(PROMPTS)
         assert all(count == 1 or count * (longest + 24) <= 100 for count, longest in rows)
