@@ -3,7 +3,7 @@
     python tools/describe_starter.py RUN MACHINE
 
 RUN is the folder of `lawtune pretrain`; the card is written to its `model/README.md`. MACHINE is
-what it was trained on, in words.
+what it was trained on, and what befell the run, in words.
 """
 
 import sys
@@ -67,7 +67,7 @@ kind):
 
 ## What more time would buy
 
-Bits per byte on the way, of fewer documents a kind. The learning rate fell to zero over the last \
+Bits per byte on the way, of fewer documents a kind but in the last row. The learning rate fell to zero over the last \
 {decay:.0%} of the run; before that it stood, so longer training can go on from there.
 
 {curve}
@@ -94,7 +94,7 @@ def describe(run: Path, machine: str) -> str:
         tokens=facts["target_tokens"],
         corpus_tokens=corpus["tokens"],
         passes=facts["target_tokens"] / (corpus["tokens"] - facts["windows"]),
-        steps=max(row["step"] for row in rows),
+        steps=max(row.get("step", 0) for row in rows),
         minutes=facts["minutes"],
         machine=machine,
         seed=train["seed"],
