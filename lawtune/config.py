@@ -228,13 +228,15 @@ class QuickstartConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            epochs=1, learning_rate=1e-3, batch_size=4, gradient_accumulation=2
+            epochs=1,
+            learning_rate=2e-3,
+            batch_size=8,
+            gradient_accumulation=1,
+            unlikelihood_every=4,
         )
     )
-    evaluate: EvaluateConfig = field(
-        default_factory=lambda: EvaluateConfig(generate=100, max_new_tokens=128)
-    )
-    train_examples: Count = 600
+    evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
+    train_examples: Count = 1200
     validation_examples: Count = 100
     max_length: Annotated[int, Ge(2)] = 512
 

@@ -108,7 +108,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         found = [row["metrics"][key] for key in METRICS]
         if not any(line[0] == "base" and line[2] == row["split"] for line in lines):
-            base = [f"{entry['base']['value']:.3f}" for entry in found]
+            base = [f"{entry['base']:.3f}" for entry in found]
             lines.append(["base", "", row["split"], *base, ""])
         tuned = [f"{entry['value']:.3f}" for entry in found]
         who = [row["trial"], str(row["seed"]), row["split"]]
