@@ -236,7 +236,7 @@ class QuickstartConfig:
         )
     )
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
-    train_examples: Count = 1200
+    train_examples: Count = 1000
     validation_examples: Count = 100
     max_length: Annotated[int, Ge(2)] = 512
 
