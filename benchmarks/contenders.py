@@ -16,7 +16,7 @@ LEARNING_RATE, SEED = 1e-4, 42
 AS_WAS_LENGTH = 512
 SHAPES = {
     "kogpt2": {"vocab_size": 51_200, "n_embd": 768, "n_layer": 12, "n_head": 12},
-    "tiny": {"vocab_size": 10_000, "n_embd": 32, "n_layer": 12, "n_head": 2},
+    "tiny": {"vocab_size": 20_000, "n_embd": 32, "n_layer": 12, "n_head": 2},
 }
 RECIPES = {
     "lm_head": {"target_modules": ("lm_head",)},
