@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GPT2Config,
@@ -148,4 +149,15 @@ def randomise(model: Any, seed: int = 1) -> Any:
     for name, parameter in sorted(model.named_parameters()):
         if "lora_" in name:
             parameter.data.normal_(std=0.2, generator=generator)
+    return model
+
+
+def with_lora(model: Any, targets: list[str], dropout: float = 0.0) -> PeftModel:
+    """The model with LoRA on `targets`, its B not zero, so that the adapter shows."""
+    config = LoraConfig(r=4, lora_alpha=6, lora_dropout=dropout, target_modules=targets)
+    model = get_peft_model(model, config)
+    torch.manual_seed(5)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
     return model

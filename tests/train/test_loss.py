@@ -5,7 +5,6 @@ import random
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from lawtune.data.encode import Window
@@ -24,16 +23,6 @@ def make_windows(count: int, seed: int = 0) -> list[Window]:
         ids = tuple(draw.randrange(VOCABULARY) for _ in range(length))
         windows.append(Window(ids, draw.randint(1, length - 2), f"example-{number}"))
     return windows
-
-
-def with_lora(model, targets, dropout=0.0):
-    config = LoraConfig(r=4, lora_alpha=6, lora_dropout=dropout, target_modules=targets)
-    model = get_peft_model(model, config)
-    torch.manual_seed(5)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return model
 
 
 def make_gemma2():
@@ -56,9 +45,13 @@ def make_gemma2():
 
 MODELS = {
     "gpt2": lambda: tiny.make_gpt2(tiny.make_tokenizer()),
-    "gpt2 lora on lm_head": lambda: with_lora(tiny.make_gpt2(tiny.make_tokenizer()), ["lm_head"]),
-    "gpt2 lora on c_attn": lambda: with_lora(tiny.make_gpt2(tiny.make_tokenizer()), ["c_attn"]),
-    "llama lora on both": lambda: with_lora(
+    "gpt2 lora on lm_head": lambda: tiny.with_lora(
+        tiny.make_gpt2(tiny.make_tokenizer()), ["lm_head"]
+    ),
+    "gpt2 lora on c_attn": lambda: tiny.with_lora(
+        tiny.make_gpt2(tiny.make_tokenizer()), ["c_attn"]
+    ),
+    "llama lora on both": lambda: tiny.with_lora(
         tiny.make_llama(tiny.make_tokenizer()), ["q_proj", "lm_head"]
     ),
     "capped logits": make_gemma2,
@@ -145,7 +138,7 @@ def test_prompt_tokens_are_not_targets():
 
 
 def test_dropout_acts_in_training_only_and_on_the_adapter_only():
-    model = with_lora(tiny.make_gpt2(tiny.make_tokenizer()), ["c_attn"], dropout=0.5)
+    model = tiny.with_lora(tiny.make_gpt2(tiny.make_tokenizer()), ["c_attn"], dropout=0.5)
     engine = LossEngine(model, pad_id=2)
     windows = make_windows(4)
     torch.manual_seed(0)
@@ -174,7 +167,7 @@ def test_a_loss_that_is_no_number_names_its_micro_batch():
 
 
 def test_the_fused_loss_names_the_very_examples():
-    model = with_lora(tiny.make_llama(tiny.make_tokenizer()), ["lm_head"])
+    model = tiny.with_lora(tiny.make_llama(tiny.make_tokenizer()), ["lm_head"])
     with torch.no_grad():
         model.get_input_embeddings().weight[20] = float("nan")
     engine = LossEngine(model, pad_id=2)

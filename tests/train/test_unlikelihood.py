@@ -3,7 +3,6 @@
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
 
 from lawtune.data.encode import Window
 from lawtune.train.distributed import Alone
@@ -39,21 +38,18 @@ def test_repeats_by_hand():
 
 
 def make_model(targets):
-    model = tiny.make_gpt2(tiny.make_tokenizer())
-    config = LoraConfig(r=4, lora_alpha=6, lora_dropout=0.0, target_modules=targets)
-    model = get_peft_model(model, config)
-    torch.manual_seed(5)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return model
+    return tiny.with_lora(tiny.make_gpt2(tiny.make_tokenizer()), targets)
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("targets", [["lm_head"], ["c_attn"], ["c_attn", "lm_head"]])
-def test_an_own_answers_gradient_is_that_of_the_definition(targets):
+def test_an_own_answers_gradient_is_that_of_the_definition(targets, fused):
     model = make_model(targets)
     ids = (7, 8, 9, 20, 21, 22, 20, 21)
-    LossEngine(model, PAD).accumulate([[Window(ids, 3, "", MARKS)]])
+    engine = LossEngine(model, PAD)
+    if not fused:
+        engine._fused = None  # as for a projection that is more than a linear layer
+    engine.accumulate([[Window(ids, 3, "", MARKS)]])
     ours = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
     logits = model(torch.tensor([ids])).logits[0, 2:-1]
@@ -65,7 +61,7 @@ def test_an_own_answers_gradient_is_that_of_the_definition(targets):
         assert torch.linalg.norm(ours[name] - expected) <= 1e-5 * torch.linalg.norm(expected)
 
 
-def test_a_head_that_is_no_linear_layer_agrees_with_the_written_out_one():
+def test_gradcheck_of_the_hidden_states():
     torch.manual_seed(0)
     hidden = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(40, 6, dtype=torch.float64)
