@@ -166,6 +166,8 @@ class PretrainTrainConfig:
     longest training window; `max_minutes` ends training by the clock: the learning rate
     then follows the time spent, so that its decay always completes. The rate warms up over
     `warmup_share` of the run, stands, and falls to zero over the last `decay_share`.
+    In the decay, every `unlikelihood_every`-th step also lets the model go on with the step's texts
+    itself and makes what it repeats less likely; null: none does.
     `evaluate_windows` held-out documents of each source measure the model; at the end it goes on
     with `samples` held-out articles, for the model card."""
 
@@ -179,6 +181,7 @@ class PretrainTrainConfig:
     micro_batch_tokens: Count = 4096
     window: Annotated[int, Ge(2)] = 512
     max_grad_norm: float = 1.0
+    unlikelihood_every: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: Count = 50

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
+from lawtune.train.distributed import Alone
+
 
 class Interrupt:
     """Turns the first signal into a request, its number in `signal`; use it as a context manager
@@ -16,12 +18,18 @@ class Interrupt:
 
     Args:
         say: hears what will happen, in a sentence.
+        team: the processes that stop together.
     """
 
-    def __init__(self, say: Callable[[str], None]):
+    def __init__(self, say: Callable[[str], None], team: Alone):
         self.signal: int | None = None
-        self._say = say
+        self._say, self._team = say, team
         self._before: dict[int, object] = {}
+
+    def asked(self) -> bool:
+        """Whether a signal has come, to any of the processes; all know its number then."""
+        self.signal = self._team.highest(self.signal or 0) or None
+        return self.signal is not None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -5,8 +5,8 @@ Documents are cut into windows that never cross from one document to the next
 training and used to measure it (`lawtune.data.corpus`).
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict
+from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
@@ -38,6 +39,10 @@ from lawtune.train.schedule import trapezoid
 from lawtune.train.team_engine import Cut, TeamEngine
 from lawtune.train.throughput import measured_peak, training_flops
 from lawtune.train.tokens import Windows
+
+PROMPT = 64
+"""Tokens of a text, or half of it where it is shorter, that the model goes on from when it is
+trained against loops."""
 
 STABLE_FOLDER = "stable"
 """Where the last state before the learning rate's decay is kept, for a longer run to go on from."""
@@ -205,8 +210,9 @@ class _Run:
         by_clock = settings.max_minutes is not None
         self.total_steps = None if by_clock else self.data.total_steps()
         self.length = settings.max_minutes * 60 if by_clock else self.total_steps
-        self.signal = 0
-        self.interrupt = Interrupt(lambda text: self._tell({"event": "note", "text": text}))
+        self.interrupt = Interrupt(
+            lambda text: self._tell({"event": "note", "text": text}), self.team
+        )
 
     def run(self, resume: bool) -> Progress:
         """Train from the newest valid checkpoint, if asked and there is one, to the end.
@@ -225,17 +231,22 @@ class _Run:
         self._tell({"event": "start", **start, "windows": len(self.data.windows)})
         try:
             with full_disk_is_told(self.out), self.interrupt:
-                self._loop().run(progress)
+                self._loop(progress).run(progress)
         finally:
             if log:
                 log.close()
         if progress.stopped is None:
             text = f"stopped after step {progress.step}; the same command with --resume goes on"
-            raise StoppedError(text, self.signal)
+            raise StoppedError(text, self.interrupt.signal)
         return progress
 
-    def _loop(self) -> Loop:
+    def _loop(self, progress: Progress) -> Loop:
         settings = self.settings
+
+        def own_answers(windows: Sequence[Window]) -> Sequence[Window]:
+            # What the model says before its rate falls is soon unlearnt: time better spent reading.
+            return self._own_texts(windows) if self._decays(progress) else ()
+
         return Loop(
             self.engine,
             self.data,
@@ -253,21 +264,22 @@ class _Run:
                 evaluate_every=settings.evaluate_every,
                 save_every=settings.save_every,
                 max_seconds=settings.max_minutes and settings.max_minutes * 60,
+                unlikelihood_every=settings.unlikelihood_every,
             ),
             Hooks(
                 log=self._step,
                 save=self._save,
                 evaluate=lambda: self.held_out.loss(self.engine),
                 evaluated=self._evaluated,
-                stop=self._stop_asked,
+                own_answers=own_answers,
+                stop=self.interrupt.asked,
                 clock=lambda seconds: self.team.each(seconds)[0],
             ),
         )
 
-    def _stop_asked(self) -> bool:
-        """Whether a signal has come, to any of the processes."""
-        self.signal = self.team.highest(self.interrupt.signal or 0)
-        return self.signal > 0
+    def _own_texts(self, windows: Sequence[Window]) -> Sequence[Window]:
+        begun = [replace(w, target_start=min(PROMPT, len(w.ids) // 2)) for w in windows]
+        return self.engine.own_answers(begun, self.model.config.eos_token_id)
 
     def throughput(self, progress: Progress) -> dict[str, float]:
         """Target tokens a second over the whole run, and the share of the measured peak that its

@@ -166,8 +166,7 @@ class _Session:
         self.parameters = {"trainable": trainable_count, "total": total}
         self.initial_loss: float | None = None
         self.best: dict[str, torch.Tensor] = {}
-        self.interrupt = Interrupt(lambda text: self._note(0, text))
-        self.signal = 0
+        self.interrupt = Interrupt(lambda text: self._note(0, text), team)
 
     def run(self, resume: bool, listener: Listener) -> FinetuneResult:
         """Train to the end and write the model folder."""
@@ -248,7 +247,7 @@ class _Session:
                 evaluated=self._evaluated,
                 adapt=lambda progress: self.memory.adapt(progress.step),
                 own_answers=lambda windows: self.engine.own_answers(windows, end),
-                stop=self._stop_asked,
+                stop=self.interrupt.asked,
             ),
         )
 
@@ -299,11 +298,6 @@ class _Session:
             row = {"step": progress.step, "text": text, "seconds": round(cache.seconds, 3)}
             self._tell({"event": "note", **row})
 
-    def _stop_asked(self) -> bool:
-        """Whether a signal has come, to any of the processes."""
-        self.signal = self.team.highest(self.interrupt.signal or 0)
-        return self.signal > 0
-
     def _log_step(self, record: StepRecord) -> None:
         self._tell(step_row(record, self.engine.engine.device))
         uniform = math.log(self.subject.base.model.get_input_embeddings().weight.shape[0])
@@ -328,7 +322,7 @@ class _Session:
             self._note(progress.step, text)
         elif progress.stopped is None:
             text = f"stopped after step {progress.step}; the same command with --resume goes on"
-            raise StoppedError(text, self.signal)
+            raise StoppedError(text, self.interrupt.signal)
         before, after = self.initial_loss, progress.best_loss
         if before is not None and after is not None and after >= before:
             self._note(

@@ -20,6 +20,7 @@ from lawtune.errors import UserError
 from lawtune.files import full_disk_is_told
 from lawtune.train import checkpoint
 from lawtune.train.checkpoint import newest_valid
+from lawtune.train.distributed import Alone
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.run import SPILL_FOLDER, finetune
 
@@ -112,11 +113,11 @@ def test_a_second_interrupt_stops_at_once_and_loses_nothing_saved(tmp_path: Path
 def test_handlers_are_put_back_and_other_threads_left_alone():
     before = signal.getsignal(signal.SIGTERM)
     said = []
-    with Interrupt(said.append) as interrupt:
-        assert signal.getsignal(signal.SIGTERM) != before and interrupt.signal is None
+    with Interrupt(said.append, Alone()) as interrupt:
+        assert signal.getsignal(signal.SIGTERM) != before and not interrupt.asked()
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert interrupt.signal == signal.SIGTERM
+        assert interrupt.asked() and interrupt.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
     assert len(said) == 1 and "SIGTERM" in said[0]
 

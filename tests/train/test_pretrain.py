@@ -18,6 +18,7 @@ from lawtune.data.ngram_filter import load_filters
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
+from lawtune.model.decode import answer_greedily
 from lawtune.train.held_out import HeldOut
 from lawtune.train.loss import LossEngine
 from lawtune.train.pretrain import build_model, pretrain
@@ -25,6 +26,7 @@ from lawtune.train.pretrain_text import Text, prepare_text, texts_read
 from lawtune.train.throughput import training_flops
 from lawtune.train.tokenizer import RESERVED, train_tokenizer
 from lawtune.train.tokens import Tokens, Windows, encode_documents
+from lawtune.train.unlikelihood import repeats
 
 ARTICLES = 60
 
@@ -184,7 +186,35 @@ def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     assert len(prepare_text(config, resume=True).statutes) > 30
 
 
-def test_a_resumed_run_equals_one_that_never_stopped(config: PretrainConfig, tmp_path: Path):
+def test_loops_are_trained_away_in_the_decay_alone(config: PretrainConfig, tmp_path: Path):
+    longer = replace(config, train=replace(config.train, epochs=12, decay_share=0.5))
+    against = replace(
+        longer,
+        train=replace(longer.train, unlikelihood_every=1),
+        out=str(tmp_path / "against"),
+    )
+    looping, mended = (Path(pretrain(run).folder) for run in (longer, against))
+    before, after = losses(looping.parent), losses(mended.parent)
+    # A step's loss is that of the model before it: the first to tell is the second of the decay.
+    first = next(step for step, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+    assert first == pytest.approx(len(before) / 2, abs=2)
+    assert repeated(mended) < 0.5 * repeated(looping)
+
+
+def repeated(folder: Path) -> float:
+    """The share of tokens in repeated runs when the model goes on from a sentence's beginning."""
+    model = AutoModelForCausalLM.from_pretrained(folder).float()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = [tokenizer.bos_token_id, *tokenizer("임차인은")["input_ids"]]
+    [answer] = answer_greedily(model, [ids], [40], frozenset({tokenizer.eos_token_id}), 1)
+    return sum(repeats(answer)) / len(answer)
+
+
+@pytest.mark.parametrize("against_loops", [None, 1])
+def test_a_resumed_run_equals_one_that_never_stopped(
+    config: PretrainConfig, tmp_path: Path, against_loops: int | None
+):
+    config = replace(config, train=replace(config.train, unlikelihood_every=against_loops))
     whole = pretrain(config)
 
     class PulledError(Exception):
