@@ -45,7 +45,8 @@ reserved |
 {tokens:,} tokens ({passes:.2f} of one pass over {corpus_tokens:,}) in {steps:,} steps, \
 {minutes:.0f} minutes of optimiser steps on {machine}; seed {seed}, settings in \
 `pretraining.json`. {rate:,.0f} tokens a second, {share:.0%} of the peak of the machine's own \
-matrix product. The learning rate followed the clock, so the run is not repeatable to the bit.
+matrix product{uncounted}. The learning rate followed the clock, so the run is not repeatable to \
+the bit.{against_loops}
 
 What was read, from where, and what was left out: `docs/pretraining-corpus.md` in lawtune's \
 repository. Every document whose source belongs to the validation or test side of the split was \
@@ -81,6 +82,9 @@ them (top-p 0.95, seed {seed}); none was selected.
 {samples}
 """
 
+AGAINST_LOOPS = """ In the decay, every {every}. step also trained against loops: what the model \
+itself said again and again, going on from the step's texts, was made less likely."""
+
 
 def describe(run: Path, machine: str) -> str:
     """The card's text."""
@@ -88,6 +92,7 @@ def describe(run: Path, machine: str) -> str:
     rows = [row for _, row in read_jsonl(run / LOG_FILE)]
     config, corpus = facts["config"], facts["corpus"]
     train, model = config["train"], config["model"]
+    every = train["unlikelihood_every"]
     validations = [row for row in rows if row["event"] == "validation"]
     return CARD.format(
         **model,
@@ -101,6 +106,8 @@ def describe(run: Path, machine: str) -> str:
         seed=train["seed"],
         rate=facts["throughput"]["target_tokens_per_second"],
         share=facts["throughput"]["peak_share"],
+        uncounted=", the time against loops taken in and its products left out" if every else "",
+        against_loops=AGAINST_LOOPS.format(every=every) if every else "",
         split_seed=config["corpus"]["seed"],
         validation_share=config["corpus"]["validation_share"],
         test_share=config["corpus"]["test_share"],
