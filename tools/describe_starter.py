@@ -42,7 +42,7 @@ reserved |
 
     lawtune pretrain --config recipes/pretrain_starter.yaml
 
-{tokens:,} tokens ({passes:.2f} of one pass over {corpus_tokens:,}) in {steps:,} steps, \
+{tokens:,} tokens ({passes:.2f} passes over {corpus_tokens:,}) in {steps:,} steps, \
 {minutes:.0f} minutes of optimiser steps on {machine}; seed {seed}, settings in \
 `pretraining.json`. {rate:,.0f} tokens a second, {share:.0%} of the peak of the machine's own \
 matrix product{uncounted}. The learning rate followed the clock, so the run is not repeatable to \
