@@ -8,7 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-_DASH = "[-‐‑‒–—―−－]"
+DASHES = "-‐‑‒–—―−－"
+"""What stands between the parts of a number."""
+
+_DASH = f"[{DASHES}]"
 _YEAR_MONTH_DAY = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 
 _ACCOUNT = rf"(?=(?:{_DASH}?\d){{10,16}}(?!\d))(?:\d{{10,14}}|\d{{2,6}}(?:{_DASH}\d{{1,8}}){{2,3}})"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lawtune.config import AnswerConfig
-from lawtune.data.privacy import mask
+from lawtune.data.privacy import DASHES, mask
 from lawtune.model.cache import new_cache, pad_left, with_cache
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
@@ -18,7 +18,7 @@ Pick = Callable[[torch.Tensor], torch.Tensor]
 CACHED_TOKENS = 16_384
 """Tokens whose keys and values a batch may come to hold: 1.2 GB for KoGPT-2 in float32."""
 
-_BOUNDARY = re.compile(r"[^0-9A-Za-z@._%+\-–()\s]|[A-Za-z]\s")
+_BOUNDARY = re.compile(rf"[^0-9A-Za-z@._%+()\s{re.escape(DASHES)}]|[A-Za-z]\s")
 """After this, no earlier character can be part of a number or address that is still growing."""
 
 
