@@ -24,6 +24,9 @@ from lawtune.eval.citation_names import (
 from lawtune.eval.citation_text import readable
 from lawtune.eval.citation_units import Unit, read_units
 
+ADDENDA = "부칙 "
+"""Before the label of an article of a statute's addenda."""
+
 LONGEST_RANGE = 30
 """Articles; of a longer range (제1조부터 제1118조까지) only the two ends are cited."""
 
@@ -312,8 +315,10 @@ class _Reader:
             return
         previous = self._statute
         if addendum := p.BARE_ADDENDUM.search(text[max(0, start - 40) : start]):
-            article = f"부칙 {article}"
+            article = ADDENDA + article
             begin = min(begin, start - len(addendum[0]))
+        elif begin == start and self._goes_on(start) and previous.article.startswith(ADDENDA):
+            article = ADDENDA + article
         called, said = title[1] if title else "", _quoted(text, end)
         citation = StatuteCitation(
             begin, end, law.name, article, units, law.former, called, said, law.far
@@ -338,11 +343,8 @@ class _Reader:
         beside = 0 <= named.end <= start < named.end + 60
         if beside and p.NEXT_TO.match(text[named.end : start]):
             return named, named.start
-        previous = self._statute
-        if previous and start - previous.end < 20:
-            gap = text[previous.end : start]
-            if p.LIST.match(gap) or p.RANGE.match(gap):
-                return _Law(previous.law, previous.former), start
+        if self._goes_on(start):
+            return _Law(self._statute.law, self._statute.former), start
         if not spelt:
             return None, start
         if p.PRIVATE.search(text[max(0, start - 12) : start]):
@@ -355,6 +357,13 @@ class _Reader:
         if p.IN_FORCE.search(text[max(0, start - 4) : start]):
             law = replace(law, former=False)
         return replace(law, far=True), start
+
+    def _goes_on(self, start: int) -> bool:
+        """Whether an article at `start` stands in one list or range with the one before it."""
+        if not self._statute or start - self._statute.end >= 20:
+            return False
+        gap = self._text[self._statute.end : start]
+        return bool(p.LIST.match(gap) or p.RANGE.match(gap))
 
     def _on_here(self, match: re.Match[str]) -> None:
         """같은 조 제2항: the article cited last."""
@@ -376,13 +385,20 @@ class _Reader:
         """Replace a range's first article by every article of it; each has the whole span."""
         until = p.UNTIL.match(self._text, last.end)
         end = until.end() if until else last.end
-        low, high = (int(re.search(r"\d+", c.article)[0]) for c in (first, last))
-        between = range(low + 1, high + (1 if "의" in last.article else 0))
-        if len(between) > LONGEST_RANGE or "-" in first.article:
-            between = range(0)
+        low, high = ([int(n) for n in re.findall(r"\d+", c.article)] for c in (first, last))
+        if low[0] == high[0]:
+            # 제3조의2부터 제3조의5까지; 제3조 itself stands before its first 의.
+            between = range(low[-1] + 1 if len(low) > 1 else 2, high[-1])
+            labels = [f"제{low[0]}조의{number}" for number in between]
+        else:
+            between = range(low[0] + 1, high[0] + (1 if len(high) > 1 else 0))
+            labels = [f"제{number}조" for number in between]
+        if len(labels) > LONGEST_RANGE or "-" in first.article:
+            labels = []
+        prefix = ADDENDA if first.article.startswith(ADDENDA) else ""
         middle = [
-            StatuteCitation(first.start, end, first.law, f"제{number}조", (), first.former)
-            for number in between
+            StatuteCitation(first.start, end, first.law, prefix + label, (), first.former)
+            for label in labels
         ]
         ends = [replace(first, end=end), *middle, replace(last, start=first.start, end=end)]
         self._found[-1:] = ends

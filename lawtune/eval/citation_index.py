@@ -21,7 +21,7 @@ from lawtune.files import read_json, sha256, write_json
 from lawtune.records import Article, Case, Provision, Statute
 from lawtune.starter import CORPUS
 
-_FORMAT = 2
+_FORMAT = 3
 _LEVELS = ("항", "호", "목")
 _ANNOUNCES = re.compile(r"(?:다음|각)\s*(?:의\s*)?(?:각\s*)?[호목]|다음과 같다|다음의")
 _SLOW = 1.0
@@ -61,11 +61,12 @@ class IndexedCase:
 
 @dataclass(frozen=True)
 class CitationIndex:
-    """Statutes by `law_key`, decisions by number, and the last day (ISO) that the sources know:
-    their newest promulgation or decision. What came later, the index cannot tell."""
+    """Statutes by `law_key`, decisions by number (each lower court counts for itself, so several
+    may share one), and the last day (ISO) that the sources know: their newest promulgation or
+    decision. What came later, the index cannot tell."""
 
     statutes: dict[str, IndexedStatute] = field(default_factory=dict)
-    cases: dict[str, IndexedCase] = field(default_factory=dict)
+    cases: dict[str, tuple[IndexedCase, ...]] = field(default_factory=dict)
     as_of: str = ""
 
     @property
@@ -77,7 +78,7 @@ class CitationIndex:
 def build_index(records: Iterable[Record]) -> CitationIndex:
     """Index records; of two versions of a statute the one in force later stands."""
     statutes: dict[str, IndexedStatute] = {}
-    cases: dict[str, IndexedCase] = {}
+    cases: dict[str, tuple[IndexedCase, ...]] = {}
     as_of = ""
     for record in records:
         if isinstance(record, Statute):
@@ -89,7 +90,9 @@ def build_index(records: Iterable[Record]) -> CitationIndex:
         elif isinstance(record, Case):
             as_of = max(as_of, record.date)
             for number in joined_numbers(record.number):
-                cases[number] = IndexedCase(record.court, record.date)
+                case = IndexedCase(record.court, record.date)
+                known = cases.get(number, ())
+                cases[number] = known if case in known else (*known, case)
     return CitationIndex(statutes, cases, as_of)
 
 
@@ -166,7 +169,10 @@ def _read_kept(path: Path) -> CitationIndex | None:
             )
             for key, statute in kept["statutes"].items()
         }
-        cases = {number: IndexedCase(**case) for number, case in kept["cases"].items()}
+        cases = {
+            number: tuple(IndexedCase(**case) for case in several)
+            for number, several in kept["cases"].items()
+        }
         return CitationIndex(statutes, cases, kept["as_of"])
     except (UserError, KeyError, TypeError, json.JSONDecodeError):
         return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from lawtune.data.references import law_key
 from lawtune.eval.citation_cases import CaseCitation, court_name
-from lawtune.eval.citation_extract import Found, extract
+from lawtune.eval.citation_extract import ADDENDA, Found, extract
 from lawtune.eval.citation_index import CitationIndex, IndexedArticle
 from lawtune.eval.citation_units import Unit
 
@@ -161,7 +161,7 @@ def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
     if isinstance(found, CaseCitation):
         return _case_status(found, index)
     statute = index.statutes.get(law_key(found.law)) if found.law else None
-    if statute is None or found.former or found.article.startswith("부칙"):
+    if statute is None or found.former or found.article.startswith(ADDENDA):
         return UNCHECKED
     if as_of and statute.effective > as_of:
         return UNCHECKED
@@ -178,14 +178,14 @@ def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
 
 
 def _case_status(found: CaseCitation, index: CitationIndex) -> str:
-    case = index.cases.get(found.number)
-    if case is None:
+    cases = index.cases.get(found.number)
+    if not cases:
         return UNCHECKED
-    if found.date and found.date != case.date:
-        return MISMATCH
-    if found.court and found.court != court_name(case.court):
-        return MISMATCH
-    return VERIFIED
+    agree = (
+        found.date in ("", case.date) and found.court in ("", court_name(case.court))
+        for case in cases
+    )
+    return VERIFIED if any(agree) else MISMATCH
 
 
 def _same_title(cited: str, title: str) -> bool:

@@ -133,6 +133,9 @@ def test_agrees_with_the_reader_of_reference_lists():
         ("민법 제3조부터 제5조까지", ["민법 제3조", "민법 제4조", "민법 제5조"]),
         ("민법 제3조, 제5조 내지 제7조", [f"민법 제{n}조" for n in (3, 5, 6, 7)]),
         ("민법 제103조·제104조", ["민법 제103조", "민법 제104조"]),
+        ("민법 제3조의2 내지 제3조의5", [f"민법 제3조의{n}" for n in (2, 3, 4, 5)]),
+        ("민법 제3조부터 제3조의3까지", ["민법 제3조", "민법 제3조의2", "민법 제3조의3"]),
+        ("민법 제3조부터 제4조의2까지", ["민법 제3조", "민법 제4조", "민법 제4조의2"]),
         ("형법 제5조 제1항 및 같은 조 제3항", ["형법 제5조"]),
         ("형법 제37조 전단, 제38조", ["형법 제37조", "형법 제38조"]),
         ("형법·형사소송법 제5조", ["형사소송법 제5조"]),
@@ -152,6 +155,11 @@ def test_agrees_with_the_reader_of_reference_lists():
         ),
         ("일본 형법 제161조의2와 우리 형법 제232조의2", ["형법 제232조의2"]),
         ("근로기준법 부칙 제2조", ["근로기준법 부칙 제2조"]),
+        ("형법 부칙 제2조 내지 제4조", [f"형법 부칙 제{n}조" for n in (2, 3, 4)]),
+        (
+            "형법 부칙 제1조, 제2조. 형법 제3조",
+            ["형법 부칙 제1조", "형법 부칙 제2조", "형법 제3조"],
+        ),
         ("대법원 2018. 10. 30. 선고 2013다61381 전원합의체 판결", ["2013다61381"]),
         ("헌재 2017. 3. 10. 2016헌나1", ["2016헌나1"]),
         (
@@ -337,6 +345,21 @@ def test_a_former_version_named_from_here_on_stays_former(index):
 def test_a_decision_named_earlier_has_a_court_and_date_of_its_own(index):
     text = "특허법원 2001. 4. 10. 선고 2000허1 판결, 위 2000다20670 판결 등 참조"
     assert statuses(text, index) == ["unchecked", "verified"]
+
+
+def test_courts_that_share_a_number_are_told_apart():
+    cases = [
+        Case("2020나100", court, date, "", "판결", {}, {})
+        for court, date in (("서울고등법원", "2021-01-05"), ("부산고등법원", "2022-03-04"))
+    ]
+    index = build_index(cases)
+    for court, date, status in (
+        ("서울고법", "2021. 1. 5.", "verified"),
+        ("부산고법", "2022. 3. 4.", "verified"),
+        ("서울고법", "2022. 3. 4.", "mismatch"),
+        ("대구고법", "2021. 1. 5.", "mismatch"),
+    ):
+        assert statuses(f"{court} {date} 선고 2020나100 판결", index) == [status]
 
 
 def test_law_that_took_effect_after_the_text_is_unchecked(index):
