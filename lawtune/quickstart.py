@@ -15,7 +15,7 @@ from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.report import write_reports
-from lawtune.files import read_json, read_jsonl, sha256
+from lawtune.files import make_folder, read_json, read_jsonl, sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.legal_model import LegalModel
 from lawtune.records import QAPair, read_qa, write_qa
@@ -23,6 +23,9 @@ from lawtune.starter import CORPUS
 from lawtune.train.inputs import TRAINING_CONFIG_FILE
 from lawtune.train.monitor import LOG_FILE, Listener
 from lawtune.train.run import finetune
+
+SUBSET = "quickstart"
+"""The folder, within the built data, of the examples that are learnt from."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,16 @@ def quickstart(
     last checkpoint; a finished one is done anew.
 
     Raises:
-        UserError: `out` cannot be written, or the starter model is not in this installation.
+        UserError: `out` cannot be written or holds what no quickstart made, or the starter model is
+            not in this installation.
     """
     data, model = out / "data", out / "model"
+    _refuse_others_work(data, model)
+    # First, so that a run cut off while it writes the data knows them for its own.
+    subset = make_folder(data / SUBSET)
     observers.say(f"1/3 building questions and answers from {CORPUS} → {data}")
     built = build([str(CORPUS)], config.data, count_tokens)
     write_built(built, data)
-    subset = data / "quickstart"
     files = {}
     limits = {"train": config.train_examples, "validation": config.validation_examples}
     for name, limit in limits.items():
@@ -84,19 +90,23 @@ def quickstart(
     return evaluation
 
 
+def _refuse_others_work(data: Path, model: Path) -> None:
+    """Both would be written over."""
+    if data.exists() and not (data / SUBSET).is_dir():
+        raise UserError(f"{data} holds data that no quickstart made; choose another --out")
+    if (model / TRAINING_CONFIG_FILE).is_file():
+        made = read_json(model / TRAINING_CONFIG_FILE).get("config", {})
+        learnt = Path(made.get("data", {}).get("train", ""))
+        if made.get("base") != "starter" or learnt.parts[-3:] != (data.name, SUBSET, "train.jsonl"):
+            raise UserError(f"{model} holds a model that no quickstart made; choose another --out")
+
+
 @contextmanager
 def _replacing(model: Path) -> Iterator[None]:
-    """Put the finished model of an earlier quickstart aside, and back if the new one fails.
-
-    Raises:
-        UserError: the folder holds a model that no quickstart made.
-    """
+    """Put the finished model of an earlier quickstart aside, and back if the new one fails."""
     if not (model / TRAINING_CONFIG_FILE).is_file():
         yield
         return
-    made = read_json(model / TRAINING_CONFIG_FILE).get("config", {})
-    if made.get("base") != "starter" or made.get("out") != str(model):
-        raise UserError(f"{model} holds a model that no quickstart made; choose another --out")
     aside = model.with_name(f".{model.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     model.rename(aside)

@@ -12,7 +12,7 @@ from lawtune.data.build import build, write_built
 from lawtune.data.distractors import choose_distractors
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import evaluate
-from lawtune.quickstart import _replacing
+from lawtune.quickstart import _refuse_others_work, _replacing
 from lawtune.records import QAPair
 from lawtune.train.run import finetune
 
@@ -132,7 +132,31 @@ def test_quickstart_gives_back_the_old_model_if_the_new_one_fails(tmp_path):
     assert list(tmp_path.iterdir()) == [model]
 
 
-def test_quickstart_keeps_its_hands_off_other_models(tmp_path):
-    (tmp_path / "training_config.json").write_text('{"config": {"base": "skt/kogpt2-base-v2"}}')
-    with pytest.raises(UserError, match="no quickstart made"), _replacing(tmp_path):
-        pass
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"base": "skt/kogpt2-base-v2", "data": {"train": "runs/q/data/quickstart/train.jsonl"}},
+        {"base": "starter", "data": {"train": "data/train.jsonl"}},
+    ],
+)
+def test_quickstart_keeps_its_hands_off_other_models(tmp_path, made):
+    data, model = tmp_path / "data", tmp_path / "model"
+    model.mkdir()
+    (model / "training_config.json").write_text(json.dumps({"config": made}))
+    with pytest.raises(UserError, match="no quickstart made"):
+        _refuse_others_work(data, model)
+
+
+def test_quickstart_knows_its_own_work_by_whatever_path(tmp_path):
+    data, model = tmp_path / "data", tmp_path / "model"
+    model.mkdir()
+    made = {"base": "starter", "data": {"train": "elsewhere/data/quickstart/train.jsonl"}}
+    (model / "training_config.json").write_text(json.dumps({"config": made}))
+    (data / "quickstart").mkdir(parents=True)
+    _refuse_others_work(data, model)
+
+
+def test_quickstart_keeps_its_hands_off_other_data(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(UserError, match="no quickstart made"):
+        _refuse_others_work(tmp_path / "data", tmp_path / "model")
