@@ -99,9 +99,9 @@ KOREAN = {
     },
     "p_holm": "p (보정)",
     "detectable": "검출 한계",
-    "test_note": "p는 두 모델의 답을 출처 단위로 맞바꾸어 보는 순열 검정의 값을 모든 지표에 걸쳐"
-    " 홀름 방법으로 보정한 것입니다. 검출 한계는 이 자료로 열에 여덟 번은 찾아낼 수 있는 가장 작은"
-    " 차이로, 그보다 작은 차이는 있어도 보이지 않기 쉽습니다.",
+    "test_note": "p는 출처마다 차이에 보탠 몫의 부호를 무작위로 바꾸어 보는 순열 검정의 값을 모든"
+    " 지표에 걸쳐 홀름 방법으로 보정한 것입니다. 검출 한계는 이 자료로 열에 여덟 번은 찾아낼 수"
+    " 있는 가장 작은 차이로, 그보다 작은 차이는 있어도 보이지 않기 쉽습니다.",
     "part_verdicts": "판정은 모든 칸과 지표에 걸쳐 보정한 것입니다.",
     "picked_right": "○ 고른 답이 맞음",
     "picked_wrong": "✗ 고른 답이 틀림",
@@ -209,9 +209,9 @@ ENGLISH = {
     },
     "p_holm": "p (Holm)",
     "detectable": "detectable",
-    "test_note": "p is of a permutation test that swaps both models' answers by source, corrected"
-    " over all metrics (Holm). Detectable is the smallest true difference that data of this size"
-    " shows eight times in ten; smaller ones easily go unseen.",
+    "test_note": "p is of a permutation test that flips the sign of what each source adds to the"
+    " difference, corrected over all metrics (Holm). Detectable is the smallest true difference"
+    " that data of this size shows eight times in ten; smaller ones easily go unseen.",
     "part_verdicts": "Verdicts are corrected over all cells and metrics.",
     "picked_right": "○ picked right",
     "picked_wrong": "✗ picked wrong",
