@@ -384,6 +384,9 @@ def run_ask(arguments: Arguments, overrides: Overrides) -> None:
     config = load_config(AnswerConfig, None, overrides)
     context = read_text(arguments.context) if arguments.context else None
     model = LegalModel.load(arguments.model)
+    prompt = model.render(arguments.question, arguments.type, context)
+    if cut := model.overflow(prompt, (), config.max_new_tokens):
+        _say(f"the prompt is {cut} tokens too long for the model's context: its head is left out")
     for piece in model.stream(arguments.question, arguments.type, context, config):
         print(piece, end="", flush=True)
     print()

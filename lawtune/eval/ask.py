@@ -58,6 +58,10 @@ class Model(Protocol):
     ) -> Sequence[Generation]:
         """One answer a prompt, in order."""
 
+    def overflow(self, prompt: str, answers: Sequence[str], max_new_tokens: int = 0) -> int:
+        """By how many tokens a prompt is too long for the longest of its answers, or for one of up
+        to `max_new_tokens`."""
+
     def unknown_bytes(self, texts: Sequence[str]) -> list[int]:
         """How many UTF-8 bytes of each text stand under the tokenizer's `<unk>`."""
 
@@ -77,12 +81,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What one model said: a log-likelihood a request, and an answer a sampled question."""
+    """What one model said: a log-likelihood a request, and an answer a sampled question. `cut` are
+    the ids of the records whose prompt lost its head for want of room."""
 
     likelihood: Mapping[Request, float]
     answers: Sequence[Answer]
     prompts: Sequence[str]
     empty_prompts: Mapping[str, str]
+    cut: Sequence[str]
 
     @property
     def texts(self) -> list[str]:
@@ -103,6 +109,12 @@ def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
         for choice in choices:
             wanted[prompts[index], choice] = None
             wanted[empty[type_of(pairs[index])], choice] = None
+    asked, cut = set(plan.asked), []
+    for index, (prompt, pair) in enumerate(zip(prompts, pairs, strict=True)):
+        alternatives = (pair.answer, *plan.chosen.choices.get(index, ()))
+        tokens = plan.config.max_new_tokens if index in asked else 0
+        if model.overflow(prompt, alternatives, tokens):
+            cut.append(pair.id)
     likelihood = ask_likelihoods(
         model, list(wanted), lambda done: progress(f"{prefix}likelihood", done, len(wanted))
     )
@@ -112,7 +124,7 @@ def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:
         plan.config,
         lambda done: progress(f"{prefix}generation", done, len(plan.asked)),
     )
-    return Outputs(likelihood, answers, prompts, empty)
+    return Outputs(likelihood, answers, prompts, empty, cut)
 
 
 def ask_likelihoods(

@@ -113,6 +113,7 @@ def compare(
         "compared": _names(sides),
         "not_compared": apart,
         "missing_answers": {run.name: run.missing for run in runs if run.missing},
+        "prompts_cut": sorted({name for run in runs if run.outputs for name in run.outputs.cut}),
         "accuracy_excluded": list(plan.chosen.excluded) if "accuracy" in observed else [],
         "distractors_rechosen": len(plan.chosen.rechosen) if "accuracy" in observed else 0,
         "seconds": round(time.monotonic() - started, 1),

@@ -68,6 +68,7 @@ def evaluate(
         "model": model.name,
         "compared_with_base": model.has_adapter,
         "accuracy_excluded": list(chosen.excluded),
+        "prompts_cut": list(tuned.cut),
         "distractors_rechosen": len(chosen.rechosen),
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Any, Protocol
+from typing import Any
 
 from lawtune.config import EvaluateConfig
 from lawtune.errors import UserError
@@ -20,13 +20,6 @@ from lawtune.eval.summed import Statistics, bits_statistics, per_record
 from lawtune.eval.table import Observed, group_of, tabulate
 from lawtune.eval.text import clean, utf8_bytes
 from lawtune.records import ChoiceQuestion, QAPair
-
-
-class ChoiceModel(Model, Protocol):
-    """A model that can tell whether a prompt fits; `LegalModel` can."""
-
-    def overflow(self, prompt: str, answers: Sequence[str]) -> int:
-        """By how many tokens a prompt with the longest of its answers exceeds the context."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,7 @@ READINGS: Mapping[str, Callable[[_Asked, Likelihood, int], float]] = {
 
 
 def evaluate_choices(
-    model: ChoiceModel,
+    model: Model,
     questions: Sequence[ChoiceQuestion],
     config: EvaluateConfig,
     progress: Progress | None = None,
@@ -134,7 +127,7 @@ def _cleaned(question: ChoiceQuestion) -> ChoiceQuestion:
     return replace(question, question=clean(question.question), choices=choices)
 
 
-def _put(model: ChoiceModel, item: ChoiceQuestion) -> _Asked:
+def _put(model: Model, item: ChoiceQuestion) -> _Asked:
     letters = ascii_uppercase[: len(item.choices)]
     listed = "".join(
         f"\n{letter}. {choice}" for letter, choice in zip(letters, item.choices, strict=True)

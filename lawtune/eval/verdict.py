@@ -117,7 +117,7 @@ def statements(
         reservations.append(words["excluded"].format(count=len(run["accuracy_excluded"])))
     if run.get("distractors_rechosen"):
         reservations.append(words["rechosen"].format(count=run["distractors_rechosen"]))
-    for key in ("questions_cut", "missing", "unknown_ids", "answers_cut"):
+    for key in ("questions_cut", "prompts_cut", "missing", "unknown_ids", "answers_cut"):
         if run.get(key):
             reservations.append(words[key].format(count=len(run[key])))
     if left_out := run.get("excluded"):

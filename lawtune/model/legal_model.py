@@ -153,12 +153,13 @@ class LegalModel:
         ]
         return log_likelihoods(self.model, requests, batch_tokens, self._first_token)
 
-    def overflow(self, prompt: str, answers: Sequence[str]) -> int:
-        """By how many tokens a prompt with the longest of its answers exceeds the context; 0 if
-        all fit. That many are cut from the prompt's head when its answers are scored."""
-        longest = max(len(encode_text(self.tokenizer, answer)) for answer in answers)
-        length = len(encode_text(self.tokenizer, prompt)) + longest
-        return max(0, length - max_positions(self.model))
+    def overflow(self, prompt: str, answers: Sequence[str], max_new_tokens: int = 0) -> int:
+        """By how many tokens a prompt exceeds what the context leaves beside the longest of its
+        `answers`, or beside one of up to `max_new_tokens`; 0 if it fits. That many are cut from
+        its head when answers are scored, or generated."""
+        longest = max((len(encode_text(self.tokenizer, answer)) for answer in answers), default=0)
+        room = min(max_positions(self.model) - longest, self._room(max_new_tokens))
+        return max(0, len(encode_text(self.tokenizer, prompt)) - room)
 
     def unknown_bytes(self, texts: Sequence[str]) -> list[int]:
         """How many UTF-8 bytes of each text stand under the tokenizer's `<unk>`."""
@@ -193,9 +194,12 @@ class LegalModel:
                 yield token
 
     def _fit(self, prompt: list[int], max_new_tokens: int) -> list[int]:
+        return prompt[-self._room(max_new_tokens) :] or [self._first_token]
+
+    def _room(self, max_new_tokens: int) -> int:
         limit = max_positions(self.model)
         # However long an answer may get, half of the context stays with its question.
-        return prompt[-max(limit - max_new_tokens, limit // 2) :] or [self._first_token]
+        return max(limit - max_new_tokens, limit // 2)
 
     def _budget(self, prompt: list[int], max_new_tokens: int) -> int:
         return min(max_new_tokens, max_positions(self.model) - len(prompt))

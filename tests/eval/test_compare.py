@@ -56,6 +56,9 @@ class FakeModel:
     def generate(self, prompts, max_new_tokens, batch_size):
         return [Said(self.answer(prompt)) for prompt in prompts]
 
+    def overflow(self, prompt, answers, max_new_tokens=0):
+        return 0
+
     def unknown_bytes(self, texts):
         return [3 * text.count(self.unknown) for text in texts]
 

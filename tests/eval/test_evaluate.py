@@ -44,6 +44,9 @@ class FakeModel:
         assert len(prompts) <= batch_size
         return [Said(self.answer(prompt)) for prompt in prompts]
 
+    def overflow(self, prompt, answers, max_new_tokens=0):
+        return 0
+
     def unknown_bytes(self, texts):
         return [3 * text.count("뷁") for text in texts]
 
@@ -234,6 +237,21 @@ def test_how_each_answer_ended_is_kept():
     row = evaluate(model, make_pairs(), replace(CONFIG, max_new_tokens=7)).predictions[0]
     for prefix in ("", "base_"):
         assert (row[f"{prefix}stopped"], row[f"{prefix}tokens"]) == (False, 7)
+
+
+def test_prompts_that_lose_their_head_are_listed():
+    class Narrow(FakeModel):
+        def overflow(self, prompt, answers, max_new_tokens=0):
+            return max(0, len(prompt) + max(max(map(len, answers)), max_new_tokens) - 60)
+
+    pairs = make_pairs()
+    pairs[1] = replace(pairs[1], context="가" * 40)
+    pairs[3] = replace(pairs[3], context="가" * 20)
+    whole = evaluate(Narrow(knows_all), pairs, replace(CONFIG, max_new_tokens=2))
+    assert whole.run["prompts_cut"] == ["r1"]
+    # An answer that is generated needs room for all that it may become.
+    sampled = evaluate(Narrow(knows_all), pairs, replace(CONFIG, max_new_tokens=30))
+    assert sampled.run["prompts_cut"] == ["r1", "r3"]
 
 
 def test_personal_data_in_answers_is_masked():

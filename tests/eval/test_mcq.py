@@ -39,7 +39,7 @@ class FakeModel:
     def generate(self, prompts, max_new_tokens, batch_size):
         raise AssertionError("multiple choice generates nothing")
 
-    def overflow(self, prompt, answers):
+    def overflow(self, prompt, answers, max_new_tokens=0):
         return max(0, len(prompt) + max(map(len, answers)) - self.context)
 
     def unknown_bytes(self, texts):

@@ -186,6 +186,9 @@ class Parrot:
     def log_likelihoods(self, prompts, answers):
         return [-1.0] * len(prompts)
 
+    def overflow(self, prompt, answers, max_new_tokens=0):
+        return 0
+
     def unknown_bytes(self, texts):
         return [0] * len(texts)
 

@@ -245,6 +245,19 @@ class TestGeneration:
         assert model.generate([prompt], 24, 1) == model.generate([tail], 24, 1)
         assert model.generate([prompt], 1000, 1)[0].tokens == 64
 
+    def test_it_tells_what_a_prompt_will_lose(self, model: LegalModel):
+        def tokens(text: str) -> int:
+            return len(encode_text(model.tokenizer, text))
+
+        prompt, answer = "x" * 100, "나" * 5
+        assert model.overflow(prompt, ()) == 0
+        assert model.overflow(prompt, [answer, "다"]) == 0
+        assert model.overflow("x" * 128, [answer, "다"]) == tokens(answer)
+        assert model.overflow(prompt, (), 24) == 0
+        assert model.overflow(prompt, (), 40) == tokens(prompt) - (128 - 40)
+        # Half of the context stays with the question however long the answer may get.
+        assert model.overflow(prompt, (), 1000) == tokens(prompt) - 64
+
     def test_no_prompts(self, model: LegalModel):
         assert model.generate([], 5, 4) == [] and model.log_likelihoods([], []) == []
 
@@ -282,6 +295,7 @@ class TestShownText:
         "text",
         [
             "주민번호 900101-1234567, 전화 010-1234-5678로 연락",
+            "주민번호 900101−1234567, 전화 010―1234―5678로 연락",
             "계좌 110-123-456789 입금. 메일 kim.law@example.co.kr 끝",
             "한글 漢字 😀 ①항\n제2조",
             "Call 010-9876-5432",
