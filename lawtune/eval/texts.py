@@ -82,7 +82,6 @@ KOREAN = {
         " 답에서 앞서 나온 것의 몫.",
         "stopped": "허용한 길이 안에서 모델이 스스로 끝낸 답의 몫.",
     },
-    "directions": {"higher": "높을수록 좋음", "lower": "낮을수록 좋음", None: "방향 없음"},
     "judgements": {
         "better": "나아짐",
         "worse": "나빠짐",
@@ -203,7 +202,6 @@ ENGLISH = {
         "stopped": "stopped by itself",
     },
     "definitions": {name: metric.definition for name, metric in METRICS.items()},
-    "directions": {"higher": "higher is better", "lower": "lower is better", None: "no direction"},
     "judgements": {
         "better": "better",
         "worse": "worse",
