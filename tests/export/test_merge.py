@@ -139,3 +139,14 @@ def test_what_cannot_be_merged_or_overwritten(tmp_path: Path, gpt2_base: Path):
         with pytest.raises(UserError, match="no earlier export"):
             export_merged(str(adapter), out)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_an_export_is_replaced_unless_something_was_added_to_it(tmp_path: Path, gpt2_base: Path):
+    adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    out = tmp_path / "merged"
+    export_merged(str(adapter), out)
+    export_merged(str(adapter), out)
+    (out / "evaluation").mkdir()
+    with pytest.raises(UserError, match=r"no export wrote \(evaluation\)"):
+        export_merged(str(adapter), out)
+    assert (out / "evaluation").is_dir()
