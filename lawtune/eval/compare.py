@@ -171,7 +171,7 @@ def require_one_test(paths: Sequence[Path], max_new_tokens: int | None = None) -
     for path in paths:
         report = path.with_name(REPORT_FILE)
         if report.is_file():
-            found[str(path)] = _settings(read_json(report)["signature"])
+            found[str(path)] = _settings(read_json(report).get("signature", ""))
     for key in ("data", "max_new_tokens"):
         known = {name: settings[key] for name, settings in found.items() if key in settings}
         if len(set(known.values())) > 1:

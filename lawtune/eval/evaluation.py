@@ -136,7 +136,7 @@ def sign(
 ) -> str:
     """What must be equal for two reports to be compared: data, settings, the law that citations
     were checked against, and each metric's own signature."""
-    data = fingerprint(*(text for pair in pairs for text in (pair.question, pair.answer)))
+    data = fingerprint(*(text for pair in pairs for text in _what_counts(pair)))
     head = f"lawtune:{__version__}|data:{data}|seed:{config.seed}"
     if isinstance(config, EvaluateConfig):
         generate = "all" if config.generate is None else config.generate
@@ -146,6 +146,12 @@ def sign(
         known = f"{len(index.statutes)} statutes, {len(index.cases)} decisions"
         head += f"|law:{known}, as of {index.as_of or 'no date'}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
+
+
+def _what_counts(pair: QAPair) -> tuple[str, ...]:
+    """All of a record that a figure may follow from."""
+    texts = (pair.question, pair.answer, pair.type, pair.context, pair.group)
+    return (*(text or "" for text in texts), *pair.citations, "", *pair.distractors, "")
 
 
 def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, Any]:

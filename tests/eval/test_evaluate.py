@@ -357,6 +357,23 @@ def test_the_report_names_what_it_depends_on():
     assert other.signature != report.signature
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "law_application"},
+        {"context": "제1조"},
+        {"group": "another"},
+        {"citations": ("민법 제1조",)},
+        {"distractors": ("답4", "답3", "답2", "답0")},
+    ],
+)
+def test_whatever_a_figure_may_follow_from_is_signed(change):
+    pairs = make_pairs()
+    changed = [pairs[0], replace(pairs[1], **change), *pairs[2:]]
+    first, second = (evaluate(FakeModel(knows_all), some, CONFIG) for some in (pairs, changed))
+    assert first.signature != second.signature
+
+
 def test_progress_reaches_its_total_at_every_stage():
     seen = {}
     model = FakeModel(knows_all, base=(knows_all, lambda p: ""))
