@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lawtune.files import read_json, sha256, write_json
 from lawtune.records import Article, Case, Provision, Statute
 from lawtune.starter import CORPUS
 
-_FORMAT = 3
+_FORMAT = 4
 _LEVELS = ("항", "호", "목")
 _ANNOUNCES = re.compile(r"(?:다음|각)\s*(?:의\s*)?(?:각\s*)?[호목]|다음과 같다|다음의")
 _SLOW = 1.0
@@ -63,11 +64,13 @@ class IndexedCase:
 class CitationIndex:
     """Statutes by `law_key`, decisions by number (each lower court counts for itself, so several
     may share one), and the last day (ISO) that the sources know: their newest promulgation or
-    decision. What came later, the index cannot tell."""
+    decision. What came later, the index cannot tell. `skipped` counts, by reason, what in the
+    sources could not be read."""
 
     statutes: dict[str, IndexedStatute] = field(default_factory=dict)
     cases: dict[str, tuple[IndexedCase, ...]] = field(default_factory=dict)
     as_of: str = ""
+    skipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> Names:
@@ -97,17 +100,24 @@ def build_index(records: Iterable[Record]) -> CitationIndex:
 
 
 def load_index(sources: Sequence[Path] = (CORPUS,)) -> CitationIndex:
-    """The index of files and folders; one that was slow to build is kept, by its content.
+    """The index of files and folders; one that was slow to build is kept, by its content. What in
+    them could not be read is said as a warning.
 
     Raises:
         UserError: a path is missing, or holds neither statute nor decision.
     """
     kept = _cache_folder() / f"citations-{_content_key(sources)}.json"
-    if index := _read_kept(kept):
-        return index
+    index = _read_kept(kept) or _build_kept(sources, kept)
+    for reason, count in index.skipped.items():
+        logging.getLogger(__name__).warning("citation sources: skipped, %s: %d", reason, count)
+    return index
+
+
+def _build_kept(sources: Sequence[Path], kept: Path) -> CitationIndex:
     started = time.monotonic()
     report = ReadReport()
-    index = build_index(record for path in sources for record in read_source(path, report))
+    records = (record for path in sources for record in read_source(path, report))
+    index = replace(build_index(records), skipped=dict(report.skipped))
     if not index.statutes and not index.cases:
         shown = ", ".join(map(str, sources))
         raise UserError(f"{shown}: no statute and no decision to check citations against")
@@ -148,9 +158,9 @@ def _content_key(sources: Sequence[Path]) -> str:
     """A name for the files' contents and for the code that reads them."""
     digest = hashlib.sha256(f"{_FORMAT}".encode())
     for path in sources:
-        files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-        for file in files:
-            if file.is_file() and file.suffix in (".md", ".json"):
+        inside = (file for file in path.rglob("*") if file.suffix in (".md", ".json"))
+        for file in [path] if path.is_file() else sorted(inside):
+            if file.is_file():
                 digest.update(f"{file.name}\x1f{sha256(file)}\x1f".encode())
     return digest.hexdigest()[:24]
 
@@ -173,7 +183,7 @@ def _read_kept(path: Path) -> CitationIndex | None:
             number: tuple(IndexedCase(**case) for case in several)
             for number, several in kept["cases"].items()
         }
-        return CitationIndex(statutes, cases, kept["as_of"])
+        return CitationIndex(statutes, cases, kept["as_of"], kept["skipped"])
     except (UserError, KeyError, TypeError, json.JSONDecodeError):
         return None
 

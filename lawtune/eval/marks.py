@@ -17,6 +17,9 @@ FEWEST_LETTERS = 4
 SIGNS = {"verified": "✓", "absent": "✗", "mismatch": "≠", "unchecked": "?"}
 """What marks a citation's status beside its colour."""
 
+WORST_FIRST = ("absent", "mismatch", "unchecked", "verified")
+"""Of the statuses of a range's articles, which all have its span, the worst is shown."""
+
 JOINER = "\u2060"
 """Keeps a sign on the line of what it marks."""
 
@@ -52,12 +55,13 @@ def marked(
     """A text with the passages at `spans` and its citations marked, everything else escaped.
 
     Args:
-        citations: with `start`, `end` and `status`, as `lawtune cite` gives them; None overlaps
-            another.
+        citations: with `start`, `end` and `status`, as `lawtune cite` gives them; two have the same
+            span or none in common.
     """
     end = min(len(text), SHOWN)
     cited = [one for one in citations if one["start"] < end]
-    starts = {one["start"]: one for one in cited}
+    worst_last = sorted(cited, key=lambda one: -WORST_FIRST.index(one["status"]))
+    starts = {one["start"]: one for one in worst_last}
     edges = {0, end, *(min(place, end) for span in spans for place in span)}
     edges |= {min(place, end) for one in cited for place in (one["start"], one["end"])}
     parts, closes = [], None

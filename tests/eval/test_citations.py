@@ -461,6 +461,22 @@ def test_an_index_of_ones_own_sources(tmp_path, monkeypatch):
     assert statuses(text, load_index([source])) == ["verified", "verified", "absent"]
 
 
+def test_what_the_sources_hide_is_said_each_time(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lawtune.eval.citation_index._SLOW", 0)
+    source = tmp_path / "laws"
+    source.mkdir()
+    law = "---\n제목: 우주여행법\n법령구분: 법률\n공포일자: 2030-01-02\n시행일자: 2030-02-01\n---\n"
+    (source / "a.md").write_text(law + "# 우주여행법\n\n##### 제1조 (목적)\n\n뜻\n", "utf-8")
+    load_index([source])
+    assert not caplog.records
+    (source / "b.md").write_text("no front matter", encoding="utf-8")
+    for _ in ("read", "kept"):
+        caplog.clear()
+        load_index([source])
+        assert [record.message.endswith(": 1") for record in caplog.records] == [True]
+
+
 def test_an_index_of_nothing_is_refused(tmp_path):
     (tmp_path / "a.md").write_text("no front matter", encoding="utf-8")
     with pytest.raises(UserError, match="no statute and no decision"):

@@ -2,7 +2,7 @@
 
 import re
 
-from lawtune.eval.marks import SHOWN, SIGNS, answer_views, marked, shared
+from lawtune.eval.marks import SHOWN, SIGNS, WORST_FIRST, answer_views, marked, shared
 from lawtune.eval.texts import LANGUAGES
 
 WORDS = LANGUAGES["en"]
@@ -52,9 +52,22 @@ def test_a_text_is_marked_and_all_else_escaped():
 
 def test_every_status_has_a_sign_and_a_name_of_its_own():
     assert len(set(SIGNS.values())) == len(SIGNS) == 4
+    assert sorted(WORST_FIRST) == sorted(SIGNS)
     for words in LANGUAGES.values():
         assert set(words["statuses"]) == set(SIGNS)
         assert len(set(words["statuses"].values())) == 4
+
+
+def test_a_range_is_marked_as_the_worst_of_its_articles():
+    text = "민법 제1117조부터 제1119조까지"
+    for statuses, shown in (
+        (("verified", "absent", "absent"), "absent"),
+        (("absent", "unchecked", "verified"), "absent"),
+        (("unchecked", "verified", "mismatch"), "mismatch"),
+        (("verified", "unchecked", "verified"), "unchecked"),
+    ):
+        page = str(marked(text, [], [citation(text, text, one) for one in statuses], WORDS))
+        assert page.count("<cite") == 1 and f'<cite class="{shown}"' in page
 
 
 def test_a_shared_passage_may_begin_inside_a_citation():
