@@ -113,7 +113,9 @@ def _type_rows(evaluation: Evaluation, words: Mapping[str, Any]) -> list[list[st
         for name in shown:
             entry = part["metrics"][name]
             value = number(name, entry["value"])
-            row.append(f"{number(name, entry['base'])} -> {value}" if compared else value)
+            told = f"{number(name, entry['base'])} -> {value}" if compared else value
+            # Answers are generated for a sample only.
+            row.append(told if entry["n"] == part["n"] else f"{told} (n={entry['n']})")
         rows.append(row)
     return rows
 

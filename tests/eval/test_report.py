@@ -241,6 +241,15 @@ def test_the_share_of_bytes_under_unk_is_shown():
     assert "(<unk>): 0.03%." in format_table(evaluation, "en")
 
 
+def test_a_figure_of_a_part_of_its_type_says_of_how_many():
+    evaluation = make_evaluation()
+    part = make_metrics() | {"chrf": figure(20.0, 12.0) | {"n": 17}}
+    part |= {name: part[name] | {"n": 200} for name in ("bits_per_byte", "accuracy")}
+    kinds = {"law_explanation": {"n": 200, "metrics": part}}
+    *_, row = format_table(replace(evaluation, by_question_type=kinds), "en").splitlines()
+    assert row.endswith("12.00 -> 20.00 (n=17)") and row.count("n=") == 1
+
+
 def test_the_table_is_aligned_by_terminal_cells():
     rows = format_table(make_evaluation(), "ko").splitlines()[2:9]
     assert len({cell_len(row) for row in rows}) == 1
