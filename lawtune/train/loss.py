@@ -5,6 +5,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ PROJECTED_TOKENS = 512
 
 EVALUATION_TOKENS = 4096
 """The padded size of an evaluation micro-batch; it bounds memory and moves no figure."""
+
+KERNELS = 128
+"""How many compiled products oneDNN may keep; a step's own are fewer. It compiles one for each
+number of rows, and keeps 1,024 unless told: with micro-batches of ever other lengths that comes to
+half a gigabyte which is hardly looked at again."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -72,6 +78,7 @@ class LossEngine:
 
     def __init__(self, model: nn.Module, pad_id: int, precision: Precision = "fp32"):
         _expect_padding_without_mask()
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
         self.model = model.eval()
         self.pad_id = pad_id
         self.precision = precision
