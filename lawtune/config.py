@@ -235,7 +235,7 @@ class QuickstartConfig:
             learning_rate=2e-3,
             batch_size=8,
             gradient_accumulation=1,
-            unlikelihood_every=4,
+            unlikelihood_every=2,
         )
     )
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
