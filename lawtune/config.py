@@ -228,7 +228,7 @@ class QuickstartConfig:
     questions are answered in full, and the likelihood metrics use every test question."""
 
     data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=450))
-    lora: LoraConfig = field(default_factory=LoraConfig)
+    lora: LoraConfig = field(default_factory=lambda: LoraConfig(r=64, alpha=128))
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             epochs=1,
@@ -239,7 +239,7 @@ class QuickstartConfig:
         )
     )
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
-    train_examples: Count = 1000
+    train_examples: Count = 800
     validation_examples: Count = 100
     max_length: Annotated[int, Ge(2)] = 512
 

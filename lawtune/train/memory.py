@@ -4,6 +4,7 @@ What is lowered moves memory and time, and the loss by no more than rounding.
 """
 
 import ctypes
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -88,13 +89,8 @@ class MemoryWatch:
         return times
 
     def give_back(self) -> None:
-        """Return freed memory to the system, where the allocator would keep it for later use and
-        so be counted by `peak`, and begin anew."""
-        if self._gpu:
-            torch.cuda.empty_cache()
-        else:
-            with suppress(AttributeError, OSError):  # a C library without it
-                ctypes.CDLL(None).malloc_trim(0)
+        """`give_back`, so that it is not counted by `peak`, and begin anew."""
+        give_back()
         self.restart()
 
     def is_short(self) -> bool:
@@ -116,6 +112,15 @@ class MemoryWatch:
             except (OSError, ValueError):  # no such container, or one without a limit
                 continue
         return max(free, 0)
+
+
+def give_back() -> None:
+    """Return what nobody uses to the system: an engine's modules refer to one another in circles,
+    and the allocators keep what was freed for later use."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    with suppress(AttributeError, OSError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from lawtune.train.inputs import (
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
 from lawtune.train.loss import LossEngine, resolve_precision
-from lawtune.train.memory import MemoryGuard, MemoryWatch, exhaustion_is_told
+from lawtune.train.memory import MemoryGuard, MemoryWatch, exhaustion_is_told, give_back
 from lawtune.train.monitor import (
     LOG_FILE,
     Listener,
@@ -95,8 +95,11 @@ def finetune(
         UserError: anything that the user can mend (see `lawtune.train.inputs`), or a loss or
             gradient that is not finite.
     """
-    with exhaustion_is_told(), joined_team() as team:
-        return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
+    try:
+        with exhaustion_is_told(), joined_team() as team:
+            return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
+    finally:
+        give_back()
 
 
 def _unheard(row: Row) -> None:
