@@ -3,7 +3,8 @@
     python tools/choose_recipe.py ROWS.jsonl [--trials NAME…] [--seeds N…] [--split test]
 
 Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl is not
-computed again; the table of all rows is printed.
+computed again; the table of all rows is printed. Several of these, each with rows of its own, can
+run side by side; `cat` joins their rows.
 """
 
 import argparse
@@ -72,16 +73,19 @@ class Trial:
         )
 
 
-CHOSEN = Trial("all-linear", 16, 2e-3, 2, 4)
+PLAIN = Trial("all-linear", r=16, learning_rate=2e-3, epochs=1, unlikelihood_every=None)
+AGAINST_LOOPS = replace(PLAIN, epochs=2, unlikelihood_every=2)
 TRIALS = {
-    "chosen": CHOSEN,
-    "without unlikelihood": replace(CHOSEN, unlikelihood_every=None),
-    "lm_head": replace(CHOSEN, targets=("lm_head",)),
-    "attention": replace(CHOSEN, targets=ATTENTION),
-    "lr 5e-4": replace(CHOSEN, learning_rate=5e-4),
-    "r 64": replace(CHOSEN, r=64),
-    "1 epoch": replace(CHOSEN, epochs=1),
-    "4 epochs": replace(CHOSEN, epochs=4),
+    "plain": PLAIN,
+    "plain, lm_head": replace(PLAIN, targets=("lm_head",)),
+    "plain, attention": replace(PLAIN, targets=ATTENTION),
+    "plain, r 64": replace(PLAIN, r=64),
+    "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
+    "plain, lr 4e-3": replace(PLAIN, learning_rate=4e-3),
+    "2 epochs": AGAINST_LOOPS,
+    "2 epochs, every step": replace(AGAINST_LOOPS, unlikelihood_every=1),
+    "4 epochs": replace(AGAINST_LOOPS, epochs=4),
+    "chosen": replace(AGAINST_LOOPS, epochs=4, r=64),
 }
 
 
@@ -97,23 +101,31 @@ def attempt(name: str, seed: int, split: str, generate: int) -> dict[str, Any]:
     lengths = [row["tokens"] / golds[row["id"]] for row in found.predictions]
     row = {"trial": name, "seed": seed, "split": split, **vars(TRIALS[name])}
     row |= {key: made.metrics[key] for key in ("best_step", "steps", "training_seconds")}
-    row["length"] = statistics.median(lengths)
-    return row | {"metrics": {key: found.metrics[key] for key in METRICS}}
+    row["length"] = statistics.median(lengths) if generate > 1 else None
+    entries = {key: found.metrics[key] for key in METRICS}
+    # One answer alone (the least that can be asked for) says nothing.
+    return row | {"metrics": {key: entry for key, entry in entries.items() if entry["n"] > 1}}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows in Markdown: of the tuned model; of the base, the first row."""
+    """The rows in Markdown: of the base, which is one for all of a split, and the tuned models."""
     head = ["trial", "seed", "split", *METRICS, "length"]
     lines = [head, ["---"] * len(head)]
+    for split in dict.fromkeys(row["split"] for row in rows):
+        fullest = max(
+            (row for row in rows if row["split"] == split), key=lambda row: len(row["metrics"])
+        )
+        lines.append(["base", "", split, *_figures(fullest, "base"), ""])
     for row in rows:
-        found = [row["metrics"][key] for key in METRICS]
-        if not any(line[0] == "base" and line[2] == row["split"] for line in lines):
-            base = [f"{entry['base']:.3f}" for entry in found]
-            lines.append(["base", "", row["split"], *base, ""])
-        tuned = [f"{entry['value']:.3f}" for entry in found]
+        length = "" if row["length"] is None else f"{row['length']:.2f}"
         who = [row["trial"], str(row["seed"]), row["split"]]
-        lines.append([*who, *tuned, f"{row['length']:.2f}"])
+        lines.append([*who, *_figures(row, "value"), length])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _figures(row: dict[str, Any], key: str) -> list[str]:
+    found = row["metrics"]
+    return [f"{found[name][key]:.3f}" if name in found else "" for name in METRICS]
 
 
 def main() -> None:
@@ -123,7 +135,9 @@ def main() -> None:
     parser.add_argument("--trials", nargs="*", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1])
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
-    parser.add_argument("--generate", type=int, default=60, help="questions answered in full")
+    parser.add_argument(
+        "--generate", type=int, default=60, help="questions answered in full; 1 leaves answers out"
+    )
     asked = parser.parse_args()
     rows = [row for _, row in read_jsonl(asked.rows)] if asked.rows.exists() else []
     known = {(row["trial"], row["seed"], row["split"]) for row in rows}
