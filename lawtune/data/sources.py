@@ -61,7 +61,7 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
     """
     if not path.exists():
         raise UserError(f"no such file or folder: {path}")
-    files = [path] if path.is_file() else _files(path)
+    files = source_files(path)
     if not files:
         raise UserError(f"{path}: no .md or .json file in it")
     for file in files:
@@ -96,10 +96,13 @@ def parse_markdown(text: str, origin: str, report: ReadReport) -> Statute | Case
     return None
 
 
-def _files(folder: Path) -> list[Path]:
+def source_files(path: Path) -> list[Path]:
+    """The files that are read of a file or folder, in the order of their names."""
+    if path.is_file():
+        return [path]
     return sorted(
         file
-        for file in folder.rglob("*")
+        for file in path.rglob("*")
         if file.suffix in (".md", ".json") and file.is_file() and file.stem.upper() != "README"
     )
 

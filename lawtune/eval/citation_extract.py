@@ -22,13 +22,7 @@ from lawtune.eval.citation_names import (
     subordinate,
 )
 from lawtune.eval.citation_text import readable
-from lawtune.eval.citation_units import Unit, read_units
-
-ADDENDA = "부칙 "
-"""Before the label of an article of a statute's addenda."""
-
-LONGEST_RANGE = 30
-"""Articles; of a longer range (제1조부터 제1118조까지) only the two ends are cited."""
+from lawtune.eval.citation_units import ADDENDA, Unit, articles_between, read_units
 
 
 @dataclass(frozen=True)
@@ -385,20 +379,9 @@ class _Reader:
         """Replace a range's first article by every article of it; each has the whole span."""
         until = p.UNTIL.match(self._text, last.end)
         end = until.end() if until else last.end
-        low, high = ([int(n) for n in re.findall(r"\d+", c.article)] for c in (first, last))
-        if low[0] == high[0]:
-            # 제3조의2부터 제3조의5까지; 제3조 itself stands before its first 의.
-            between = range(low[-1] + 1 if len(low) > 1 else 2, high[-1])
-            labels = [f"제{low[0]}조의{number}" for number in between]
-        else:
-            between = range(low[0] + 1, high[0] + (1 if len(high) > 1 else 0))
-            labels = [f"제{number}조" for number in between]
-        if len(labels) > LONGEST_RANGE or "-" in first.article:
-            labels = []
-        prefix = ADDENDA if first.article.startswith(ADDENDA) else ""
         middle = [
-            StatuteCitation(first.start, end, first.law, prefix + label, (), first.former)
-            for label in labels
+            StatuteCitation(first.start, end, first.law, article, (), first.former)
+            for article in articles_between(first.article, last.article)
         ]
         ends = [replace(first, end=end), *middle, replace(last, start=first.start, end=end)]
         self._found[-1:] = ends

@@ -14,7 +14,7 @@ from typing import Any
 
 from lawtune.data.provisions import is_deleted
 from lawtune.data.references import law_key
-from lawtune.data.sources import ReadReport, Record, read_source
+from lawtune.data.sources import ReadReport, Record, read_source, source_files
 from lawtune.errors import UserError
 from lawtune.eval.citation_cases import joined_numbers
 from lawtune.eval.citation_names import Names, known_names
@@ -158,10 +158,8 @@ def _content_key(sources: Sequence[Path]) -> str:
     """A name for the files' contents and for the code that reads them."""
     digest = hashlib.sha256(f"{_FORMAT}".encode())
     for path in sources:
-        inside = (file for file in path.rglob("*") if file.suffix in (".md", ".json"))
-        for file in [path] if path.is_file() else sorted(inside):
-            if file.is_file():
-                digest.update(f"{file.name}\x1f{sha256(file)}\x1f".encode())
+        for file in source_files(path):
+            digest.update(f"{file.name}\x1f{sha256(file)}\x1f".encode())
     return digest.hexdigest()[:24]
 
 

@@ -1,6 +1,15 @@
-"""The 항, 호 and 목 that follow an article's number: 제1항 제2호, 제1, 2항, 제2호 (가)목, 나목."""
+"""Parts of a citation: the 항, 호 and 목 that follow an article's number (제1항 제2호, 제1, 2항,
+제2호 (가)목, 나목), and the articles of a range."""
+
+import re
 
 from lawtune.eval import citation_patterns as p
+
+ADDENDA = "부칙 "
+"""Before the label of an article of a statute's addenda."""
+
+LONGEST_RANGE = 30
+"""Articles; of a longer range (제1조부터 제1118조까지) only the two ends are cited."""
 
 Unit = tuple[str, str, str]
 """(항, 호, 목), "" where one is not named: ("1", "2의3", "가")."""
@@ -27,3 +36,19 @@ def read_units(text: str, position: int) -> tuple[tuple[Unit, ...], int]:
             found.pop()
         found.append(deepest)
     return tuple(found), match.end()
+
+
+def articles_between(first: str, last: str) -> list[str]:
+    """The articles of a range but for its ends, as far as numbers tell; none of a long range."""
+    low, high = ([int(n) for n in re.findall(r"\d+", article)] for article in (first, last))
+    if low[0] == high[0]:
+        # 제3조의2부터 제3조의5까지; 제3조 itself stands before its first 의.
+        between = range(low[-1] + 1 if len(low) > 1 else 2, high[-1])
+        labels = [f"제{low[0]}조의{number}" for number in between]
+    else:
+        between = range(low[0] + 1, high[0] + (1 if len(high) > 1 else 0))
+        labels = [f"제{number}조" for number in between]
+    if len(labels) > LONGEST_RANGE or "-" in first:
+        return []
+    prefix = ADDENDA if first.startswith(ADDENDA) else ""
+    return [prefix + label for label in labels]

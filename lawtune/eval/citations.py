@@ -13,9 +13,9 @@ from typing import Any
 
 from lawtune.data.references import law_key
 from lawtune.eval.citation_cases import CaseCitation, court_name
-from lawtune.eval.citation_extract import ADDENDA, Found, extract
+from lawtune.eval.citation_extract import Found, extract
 from lawtune.eval.citation_index import CitationIndex, IndexedArticle
-from lawtune.eval.citation_units import Unit
+from lawtune.eval.citation_units import ADDENDA, Unit
 
 VERIFIED, ABSENT, MISMATCH, UNCHECKED = STATUSES = ("verified", "absent", "mismatch", "unchecked")
 

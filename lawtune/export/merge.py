@@ -27,7 +27,7 @@ from lawtune.model.legal_model import LegalModel, base_name
 from lawtune.model.load import hash_weights, identify, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
 from lawtune.model.manager import ModelManager
-from lawtune.model.manifest import MANIFEST_FILE, write_manifest
+from lawtune.model.manifest import MANIFEST_FILE, unlisted, write_manifest
 
 TOLERANCE = 1e-5
 """The largest difference of two logits, relative to the largest logit, that counts as equal."""
@@ -130,24 +130,17 @@ def probe_logits(model: Any, probes: Probes) -> Logits:
 def _require_free(out: Path, adapter: Path) -> None:
     if out.exists() and not (out / "export.json").is_file() and any(_contents(out)):
         raise UserError(f"{out} exists and is no earlier export: give another --out")
-    if added := _added_to_export(out):
-        told = ", ".join(path.name for path in added)
-        raise UserError(f"{out} holds what no export wrote ({told}): give another --out")
+    # An evaluation of the model, say: replacing the folder would delete it.
+    if (out / MANIFEST_FILE).is_file() and (added := unlisted(out)):
+        raise UserError(
+            f"{out} holds what no export wrote ({', '.join(added)}): give another --out"
+        )
     if out.resolve() in (adapter.resolve(), *adapter.resolve().parents):
         raise UserError(f"{out} holds the adapter itself: give another --out")
 
 
 def _contents(out: Path) -> list[Path]:
     return list(out.iterdir()) if out.is_dir() else [out]
-
-
-def _added_to_export(out: Path) -> list[Path]:
-    """What came to lie in an earlier export later on (an evaluation, say): replacing the folder
-    would delete it."""
-    if not (out / MANIFEST_FILE).is_file():
-        return []
-    written = {Path(name).parts[0] for name in read_json(out / MANIFEST_FILE).get("files", {})}
-    return sorted(path for path in out.iterdir() if path.name not in {*written, MANIFEST_FILE})
 
 
 def _encode_probes(model: LegalModel) -> Probes:

@@ -41,6 +41,12 @@ def verify_manifest(folder: Path) -> list[str]:
     return problems
 
 
+def unlisted(folder: Path) -> list[str]:
+    """What lies in the folder beside its manifest and the files that the manifest knows."""
+    known = {MANIFEST_FILE, *read_json(folder / MANIFEST_FILE).get("files", {})}
+    return sorted(path.name for path in folder.iterdir() if path.name not in known)
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(
         path
