@@ -8,12 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 PER_STEP = 8
 RANK, ALPHA, DROPOUT = 16, 32, 0.1
 LEARNING_RATE, SEED = 1e-4, 42
 AS_WAS_LENGTH = 512
+LEAN_BUDGET = 20
+"""MB: room for the trunk's output and not for logits."""
 SHAPES = {
     "kogpt2": {"vocab_size": 51_200, "n_embd": 768, "n_layer": 12, "n_head": 12},
     "tiny": {"vocab_size": 20_000, "n_embd": 32, "n_layer": 12, "n_head": 2},
@@ -39,7 +43,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     windows, model = make_windows(job), make_model(job)
     family, _, micro = job["contender"].partition("-")
     if family == "lawtune":
-        fill, epochs = train_lawtune(model, windows, job["epochs"], precision)
+        budget = LEAN_BUDGET if micro == "lean" else None
+        fill, epochs = train_lawtune(model, windows, job["epochs"], precision, budget)
     else:
         ordered, size = in_order(windows, job["epochs"]), 1 if as_was else int(micro)
         if family == "trl":
@@ -140,26 +145,27 @@ def in_order(windows: Sequence[Any], epochs: int) -> list[Any]:
 
 
 def train_lawtune(
-    model: Any, windows: Sequence[Any], epochs: int, precision: str
+    model: Any, windows: Sequence[Any], epochs: int, precision: str, budget: int | None
 ) -> tuple[float, list[float]]:
-    """(seconds to fill the cache, seconds of each epoch), as `lawtune finetune` trains."""
+    """(seconds to fill the cache, seconds of each epoch), as `lawtune finetune` trains with a
+    `cache_budget` of so many MB (None: its default)."""
     import torch
 
     from lawtune.config import TrainConfig
+    from lawtune.train.caches import fill_caches
     from lawtune.train.checkpoint import trainable
     from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
     from lawtune.train.loss import LossEngine
     from lawtune.train.order import resolve_micro_batch_tokens, training_data
-    from lawtune.train.prefix_cache import open_cache
 
     engine = LossEngine(model, pad_id=0, precision=precision)
     settings = TrainConfig(epochs=epochs, batch_size=1, gradient_accumulation=PER_STEP, seed=SEED)
+    if budget is not None:
+        settings = replace(settings, cache_budget=budget)
     tokens = resolve_micro_batch_tokens(settings.micro_batch_tokens, torch.device("cpu"))
-    plan, filled = engine.cache_plan(windows), 0.0
-    if plan:
-        cache = open_cache(plan, engine.lower, None)
-        engine.use(cache)
-        filled = cache.seconds
+    with tempfile.TemporaryDirectory() as spill:
+        caches = fill_caches(engine, {"training": windows}, settings, Path(spill))
+        filled = sum(kept.seconds for _, kept in caches)
     records: list[Any] = []
     Loop(
         engine,

@@ -7,6 +7,8 @@ from typing import Any
 
 from contenders import ALPHA, RANK, RECIPES, SHAPES
 
+from lawtune.train.caches import KEEP_LOGITS_EPOCHS
+
 Row = dict[str, Any]
 
 BEGIN, END = "<!-- train_speed: begin -->", "<!-- train_speed: end -->"
@@ -40,7 +42,8 @@ class Figures:
         self.peaks: list[Row] = []
         for row in rows:
             name = row["contender"]
-            family = name if name == "trainer-as-was" else name.partition("-")[0]
+            start, _, size = name.rpartition("-")
+            family = start if size.isdigit() else name
             if row["contender"] == "peak":
                 self.peaks.append(row["gflops"])
             elif "refused" in row:
@@ -62,6 +65,8 @@ class Figures:
         rows = self.runs.get((recipe, family))
         if not rows or min(row["epochs"] for row in rows) < epochs:
             return None
+        if (recipe, family) == KEPT_LOGITS and epochs < KEEP_LOGITS_EPOCHS:
+            return None
         return self.median(
             recipe, family, lambda row: row["cache_seconds"] + sum(row["epoch_seconds"][:epochs])
         )
@@ -75,7 +80,7 @@ class Figures:
 
     def share(self, recipe: str, family: str) -> float | None:
         """Of the peak of products of matrices, that of a later epoch's needed products."""
-        if not self.peaks:
+        if not self.peaks or (recipe, family) == KEPT_LOGITS:
             return None
 
         def value(row: Row) -> float:
@@ -141,38 +146,42 @@ GOALS = (
 )
 """(recipe, epochs, the peers of which the faster counts, times faster, share of its memory)."""
 
-SHARES = (("lm_head", 0.50), ("c_attn", 0.55))
+SHARES = (("lm_head", "lawtune-lean", 0.50), ("c_attn", "lawtune", 0.55))
+
+KEPT_LOGITS = ("lm_head", "lawtune")
+"""Recipe and contender that take no product with the projection in later epochs: a share of the
+peak would say nothing, and a training of fewer epochs is `lawtune-lean`'s."""
 
 
 def goals(figures: Figures) -> str:
     """Ratios to the peers, beside what was aimed at."""
-    lines = ["| recipe | epochs | against | times faster | goal | share of its memory | goal |"]
-    lines.append("|---|---|---|---|---|---|---|")
-    for recipe, epochs, peers, goal, memory_goal in GOALS:
-
-        def time(family: str, recipe: str = recipe, epochs: int | str = epochs) -> float | None:
+    head = (
+        "recipe | epochs | contender | against | times faster | goal | share of its memory | goal"
+    )
+    lines = [f"| {head} |", "|---|---|---|---|---|---|---|---|"]
+    for ours in ("lawtune", "lawtune-lean"):
+        for recipe, epochs, peers, goal, memory_goal in GOALS:
             later = epochs == "later"
-            return (
-                figures.later(recipe, family) if later else figures.seconds(recipe, family, epochs)
-            )
 
-        times = {family: seconds for family in peers if (seconds := time(family))}
-        ours = time("lawtune")
-        if not times or not ours:
-            continue
-        rival = min(times, key=times.get)
-        share = figures.memory(recipe, "lawtune") / figures.memory(recipe, rival)
-        when = "each after the first" if epochs == "later" else epochs
-        asked = f"≤ {memory_goal:.1f}" if memory_goal else "—"
-        lines.append(
-            f"| {recipe} | {when} | {contender(figures, recipe, rival)} |"
-            f" {times[rival] / ours:.2f} | ≥ {goal:g} | {share:.2f} | {asked} |"
-        )
+            def time(family: str, recipe: str = recipe, epochs: int | str = epochs) -> float | None:
+                if epochs == "later":
+                    return figures.later(recipe, family)
+                return figures.seconds(recipe, family, epochs)
+
+            times = {family: seconds for family in peers if (seconds := time(family))}
+            if not times or not (mine := time(ours)):
+                continue
+            rival = min(times, key=times.get)
+            share = figures.memory(recipe, ours) / figures.memory(recipe, rival)
+            cells = [recipe, "each after the first" if later else epochs, ours]
+            cells += [contender(figures, recipe, rival), f"{times[rival] / mine:.2f}"]
+            cells += [f"≥ {goal:g}", f"{share:.2f}", f"≤ {memory_goal:.1f}" if memory_goal else "—"]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     ratios = "\n".join(lines) if len(lines) > 2 else ""
-    lines = ["| recipe | share of the peak, later epochs | goal |", "|---|---|---|"]
-    for recipe, goal in SHARES:
-        if share := figures.share(recipe, "lawtune"):
-            lines.append(f"| {recipe} | {share:.0%} | ≥ {goal:.0%} |")
+    lines = ["| recipe | contender | share of the peak, later epochs | goal |", "|---|---|---|---|"]
+    for recipe, ours, goal in SHARES:
+        if share := figures.share(recipe, ours):
+            lines.append(f"| {recipe} | {ours} | {share:.0%} | ≥ {goal:.0%} |")
     shares = "\n".join(lines) if len(lines) > 2 else ""
     return "\n\n".join(filter(None, (ratios, shares)))
 

@@ -11,6 +11,7 @@ trunk dropout off, AdamW, clipping at 1. Time is training plus filling lawtune's
 start-up; one training of several epochs gives the figures of fewer. Contenders:
 
     lawtune         as `lawtune finetune` trains
+    lawtune-lean    the same with a `train.cache_budget` that has no room for logits
     trainer-as-was  Trainer + PEFT as the original system ran it: float32, padded to 512, 1 × 8
     trainer-N       Trainer + PEFT, micro-batches of N (1, 4, 8) padded to their longest, grouped by
                     length, in --precision
@@ -35,9 +36,9 @@ from contenders import RECIPES, SHAPES, measure
 
 Row = dict[str, Any]
 
-FAMILIES = ("lawtune", "trainer", "trl", "trainer-as-was")
+FAMILIES = ("lawtune", "lawtune-lean", "trainer", "trl", "trainer-as-was")
 SIZES = (1, 4, 8)
-AS_WAS_RECIPE = "lm_head"
+LM_HEAD_ONLY = ("lawtune-lean", "trainer-as-was")
 SETTINGS = ("shape", "examples", "precision")
 
 
@@ -91,9 +92,8 @@ def jobs(options: argparse.Namespace, rows: list[Row]) -> Iterator[Row]:
         for recipe in options.recipes:
             for family in options.contenders:
                 contender = best(family, recipe, rows) if family in peers else family
-                as_was = family == "trainer-as-was"
-                if contender and (not as_was or recipe == AS_WAS_RECIPE):
-                    several = 3 if as_was or recipe != "lm_head" else 5
+                if contender and (recipe == "lm_head" or family not in LM_HEAD_ONLY):
+                    several = 3 if family == "trainer-as-was" or recipe != "lm_head" else 5
                     yield job(recipe, contender, min(options.epochs, several), "run", run)
 
 

@@ -48,7 +48,7 @@ def test_train_speed_compares_the_same_work_and_goes_on_where_it_was(tmp_path: P
     assert ours["lengths"] == theirs["lengths"]
     for measured in (ours, theirs):
         assert len(measured["epoch_seconds"]) == 2 and measured["peak_rss_mb"] > 0
-    assert "| lm_head | 1 | trainer-4 |" in printed
+    assert "| lm_head | each after the first | lawtune | trainer-4 |" in printed
     # Killed while it wrote the last line: only that training is done again.
     kept = out.read_text("utf-8").splitlines(keepends=True)
     out.write_text("".join(kept[:3]) + kept[3][:20] + "\n", "utf-8")
@@ -60,18 +60,19 @@ def test_train_speed_compares_the_same_work_and_goes_on_where_it_was(tmp_path: P
 
 def test_ratios_are_of_medians_and_memory_of_the_faster_peer(table):
     rows = [row("lawtune", [1.0, s, s], run, cache_seconds=1.0) for run, s in enumerate((2, 9, 1))]
+    rows += [row("lawtune-lean", [1.0, 2.0, 2.0], cache_seconds=1.0)]
     rows += [row("trainer-4", [8.0, 16.0, 24.0], peak_rss_mb=4000.0)]
     printed = table.render(rows)
     # 3 epochs: 48 ÷ median(6, 20, 4); first: 8 ÷ 2; later: median(16, 24) ÷ 2; memory: 1000 ÷ 4000.
-    assert "| lm_head | 3 | trainer-4 | 8.00 | ≥ 5 | 0.25 | ≤ 1.0 |" in printed
-    assert "| lm_head | 1 | trainer-4 | 4.00 |" in printed
-    assert "| lm_head | each after the first | trainer-4 | 10.00 |" in printed
+    assert "| lm_head | 3 | lawtune | trainer-4 | 8.00 | ≥ 5 | 0.25 | ≤ 1.0 |" in printed
+    assert "| lm_head | 1 | lawtune-lean | trainer-4 | 4.00 |" in printed
+    assert "| lm_head | each after the first | lawtune | trainer-4 | 10.00 |" in printed
 
 
 def test_the_faster_of_two_peers_counts(table):
     rows = [row("lawtune", [1.0] * 3, recipe="c_attn"), row("trl-8", [3.0] * 3, recipe="c_attn")]
     rows += [row("trainer-1", [4.0] * 3, recipe="c_attn")]
-    assert "| c_attn | 3 | trl-8 | 3.00 |" in table.render(rows)
+    assert "| c_attn | 3 | lawtune | trl-8 | 3.00 |" in table.render(rows)
 
 
 def test_needed_products_by_hand(table):

@@ -11,6 +11,7 @@ whose rows are scaled afterwards, and the target's share, p − 1 = expm1(−los
 full precision (in bfloat16, a p near 1 has no digits left for the difference).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from lawtune.train.unlikelihood import unlikelihood
 
 SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
+
+Known = Sequence[torch.Tensor]
+"""Rows [rows, vocabulary] that are known beforehand, in pieces, one after another; none: ()."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,14 @@ class HeadCrossEntropy:
         self._copy: torch.Tensor | None = None
         self._logits: torch.Tensor | None = None
 
-    def losses(self, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def losses(self, hidden: torch.Tensor, labels: torch.Tensor, known: Known = ()) -> torch.Tensor:
         """The loss of each row (nats), [rows], without gradient or dropout.
 
         Args:
-            hidden: [rows, width]; labels: int64 [rows].
+            hidden: [rows, width]; labels: int64 [rows]; known: as in `loss_sum`.
         """
         with torch.no_grad():
-            return _Pass(self, hidden, hidden, labels, None, wanted=()).losses
+            return _Pass(self, hidden, hidden, labels, None, known, wanted=()).losses
 
     def loss_sum(
         self,
@@ -115,6 +119,7 @@ class HeadCrossEntropy:
         dropped: torch.Tensor,
         labels: torch.Tensor,
         repeats: torch.Tensor | None = None,
+        known: Known = (),
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(the summed loss, differentiable in whatever of the head and the hidden states needs a
         gradient; the loss of each row).
@@ -122,10 +127,21 @@ class HeadCrossEntropy:
         Args:
             hidden: [rows, width]; dropped: the same after the adapter's dropout.
             repeats: bool [rows] where the loss is the unlikelihood of the rows marked, others 0.
+            known: `frozen_logits` of the rows, where they are known and only A and B train.
         """
         lora = self.head.lora
         a, b = (lora.a, lora.b) if lora else (None, None)
-        return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, repeats, self)
+        return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, repeats, known, self)
+
+    def frozen_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """h·Wᵀ + bias, what no step of training changes, [rows, vocabulary] in `dtype` and good
+        until the next logits.
+
+        Args:
+            hidden: [rows, width] in `dtype`.
+        """
+        weight = self.weight()[:, : self.head.weight.shape[1]]
+        return self._with_bias(torch.mm(hidden, weight.T, out=self.room(len(hidden))))
 
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits, […, vocabulary] in `dtype` and good until the next ones, without gradient or
@@ -160,6 +176,9 @@ class HeadCrossEntropy:
         logits = torch.mm(hidden, weight.T, out=self.room(len(hidden)))
         if low is not None and not folded:
             logits.addmm_(low, self.head.lora.b.detach().T)
+        return self._with_bias(logits)
+
+    def _with_bias(self, logits: torch.Tensor) -> torch.Tensor:
         return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
 
     def weight(self) -> torch.Tensor:
@@ -185,8 +204,8 @@ class HeadCrossEntropy:
         return self._logits[:rows]
 
     def rest(self) -> None:
-        """Give that memory back; the next chunk takes it anew."""
-        self._logits = None
+        """Give that memory and the projection's copy back; whoever needs them makes them anew."""
+        self._logits = self._copy = None
 
 
 class _Pass:
@@ -200,12 +219,14 @@ class _Pass:
         dropped: torch.Tensor,
         labels: torch.Tensor,
         repeats: torch.Tensor | None,
+        known: Known,
         wanted: tuple[str, ...],
     ):
         self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
-        self.repeats = repeats
-        self.owner, self.weight = owner, owner.weight()
+        self.repeats, self.known = repeats, known
+        self.owner, self.weight = owner, None if known else owner.weight()
         self.width = self.head.weight.shape[1]
+        self.b = self.lora and self.lora.b.detach().to(self.dtype)
         exact = self.head.weight.dtype
         like = {"weight": self.head.weight, "hidden": hidden, "dropped": dropped}
         like |= {"a": self.lora.a, "b": self.lora.b} if self.lora else {}
@@ -220,7 +241,7 @@ class _Pass:
     ) -> None:
         low = self.owner.low_rank(x)
         hidden = hidden.to(self.dtype)
-        logits = self.owner.logits(hidden, low, self.weight)
+        logits = self._logits(hidden, low, rows)
         losses, scale = exponentiate(logits, labels, self.losses.dtype)
         target = torch.expm1(-losses)[:, None]
         if self.repeats is not None:
@@ -246,6 +267,17 @@ class _Pass:
             self.gradients["b"].index_add_(0, labels, low * target)
             self._low_rank(logits, x, labels, (scale, target), rows)
 
+    def _logits(self, hidden: torch.Tensor, low: torch.Tensor | None, rows: slice) -> torch.Tensor:
+        if not self.known:
+            return self.owner.logits(hidden, low, self.weight)
+        logits, at = self.owner.room(len(hidden)), -rows.start
+        for piece in self.known:
+            start, stop = max(at, 0), min(at + len(piece), len(logits))
+            if start < stop:
+                logits[start:stop] = piece[start - at : stop - at]
+            at += len(piece)
+        return logits.addmm_(low.to(self.dtype), self.b.T)
+
     def _low_rank(
         self,
         exponentials: torch.Tensor,
@@ -257,7 +289,7 @@ class _Pass:
         """What reaches A and x through B."""
         scale, target = factors
         b = self.lora.b.detach()
-        grad_low = (exponentials @ b.to(self.dtype)) * scale + b[labels] * target
+        grad_low = (exponentials @ self.b) * scale + b[labels] * target
         grad_low.mul_(self.lora.scaling)
         self.gradients["a"] += grad_low.T @ x
         if "dropped" in self.gradients:
@@ -277,13 +309,14 @@ class _Sum(torch.autograd.Function):
         dropped: torch.Tensor,
         labels: torch.Tensor,
         repeats: torch.Tensor | None,
+        known: Known,
         owner: HeadCrossEntropy,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         names = ("a", "b", "weight", "hidden", "dropped")
         needed = [name for name, need in zip(names, ctx.needs_input_grad[:5], strict=True) if need]
         if a is None:
             needed = [name for name in needed if name != "dropped"]
-        done = _Pass(owner, hidden, dropped, labels, repeats, tuple(needed))
+        done = _Pass(owner, hidden, dropped, labels, repeats, known, tuple(needed))
         ctx.save_for_backward(*(done.gradients.get(name) for name in names))
         ctx.dtypes = (None, None, None, hidden.dtype, dropped.dtype)
         ctx.mark_non_differentiable(done.losses)
@@ -295,7 +328,7 @@ class _Sum(torch.autograd.Function):
             None if saved is None else (saved * grad.to(saved.dtype)).to(dtype or saved.dtype)
             for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return *found, None, None, None
+        return *found, None, None, None, None
 
 
 def exponentiate(

@@ -20,7 +20,7 @@ from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
 from lawtune.train.head import HeadCrossEntropy, find_head
-from lawtune.train.prefix import hash_lower, split_model, unwrapped
+from lawtune.train.prefix import hash_lower, hash_tensors, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache
 from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
@@ -94,6 +94,7 @@ class LossEngine:
         self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS)
         self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
+        self._logits: list[PrefixCache] = []
         if self.device.type == "cpu" and precision == "bf16":
             lighten(unwrapped(model).base_model, self._masks)
 
@@ -109,22 +110,44 @@ class LossEngine:
         unique = tuple(dict.fromkeys(windows))
         return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
 
+    def logits_plan(self, windows: Sequence[Window]) -> Plan | None:
+        """What there is to cache of `windows` beyond that: where only the projection's adapter
+        trains, the frozen projection's share of the logits, `vocabulary` elements a target token;
+        None elsewhere, and on a GPU, which computes them faster than it is handed them."""
+        if not (self._fused and self._parts.is_whole and self.device.type == "cpu"):
+            return None
+        unique, vocabulary = tuple(dict.fromkeys(windows)), len(self._fused.head.weight)
+        dtype = self._row_dtype()
+        return Plan(unique, True, vocabulary, dtype, self._logits_key, PROJECTED_TOKENS)
+
     def frozen_part(self) -> str:
         """What a cache spares, in words."""
         return f"{self._parts.boundary} of {self._parts.blocks} layers"
 
     def lower(self, windows: Sequence[Window]) -> torch.Tensor:
-        """The frozen part's output, [examples, longest, width], for a plan to be filled with."""
+        """The rows of a `cache_plan`, [rows, width]: the frozen part's output."""
         batch = self._lay(windows)
         with self._autocast():
             hidden = self._parts.lower(batch.ids.to(self.device), batch.lengths)
-        if batch.lengths is None:
-            return hidden
-        return _padded(hidden[0].split(batch.lengths))
+        if self._parts.is_whole:
+            return self._predicting(hidden, batch).to(self._row_dtype())
+        if batch.lengths:
+            return hidden[0]
+        lengths = [len(window.ids) for window in windows]
+        return torch.cat([row[:length] for row, length in zip(hidden, lengths, strict=True)])
+
+    def frozen_logits(self, windows: Sequence[Window]) -> torch.Tensor:
+        """The rows of a `logits_plan`, [rows, vocabulary], of windows that are cached already."""
+        return self._fused.frozen_logits(torch.cat(_kept(self._caches, windows)))
 
     def use(self, cache: PrefixCache) -> None:
-        """Take the examples that `cache` holds from there."""
+        """Take the output of the frozen part from `cache` for the examples that it holds."""
         self._caches.append(cache)
+
+    def use_logits(self, cache: PrefixCache) -> None:
+        """Take the frozen projection's share of the logits from `cache`."""
+        self._logits.append(cache)
+        self.rest()  # what they were computed with is not needed to train
 
     def project_at_most(self, tokens: int) -> None:
         """Project no more than `tokens` on the vocabulary at once, from now on."""
@@ -135,7 +158,7 @@ class LossEngine:
 
     def let_go(self) -> None:
         """Keep nothing in memory of what was read of caches on disk."""
-        for kept in self._caches:
+        for kept in (*self._caches, *self._logits):
             kept.let_go()
 
     def rest(self) -> None:
@@ -249,15 +272,16 @@ class LossEngine:
         seeds: Sequence[int] | None,
         divisor: int | None,
     ) -> float:
+        known = _kept(self._logits, windows)
         if divisor is None:
-            return self._fused.losses(hidden, labels).sum(dtype=torch.float64).item()
+            return self._fused.losses(hidden, labels, known).sum(dtype=torch.float64).item()
         lora = self._fused.head.lora
         dropped = hidden
         if lora:
             rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
             with self._masks.over(rows):
                 dropped = self._masks.apply(hidden.float(), lora.dropout, lora.number)
-        loss, each = self._fused.loss_sum(hidden, dropped, labels, repeats)
+        loss, each = self._fused.loss_sum(hidden, dropped, labels, repeats, known)
         (loss / divisor).backward()
         parts = each.isfinite().split([window.targets for window in windows])
         bad = [w.name for w, part in zip(windows, parts, strict=True) if not part.all()]
@@ -269,9 +293,8 @@ class LossEngine:
         self, windows: Sequence[Window], seeds: Sequence[int] | None
     ) -> torch.Tensor:
         """What the projection sees: [targets of all windows, width]."""
-        cached = [self._cached(window) for window in windows]
-        known = all(rows is not None for rows in cached)
-        if known and self._parts.is_whole:
+        cached = _kept(self._caches, windows)
+        if cached and self._parts.is_whole:
             return torch.cat(cached).to(self.device)
         batch = self._lay(windows)
         drawn = seeds and Rows(
@@ -279,20 +302,21 @@ class LossEngine:
             None if batch.lengths else batch.ids.shape[1],
         )
         with self._autocast(), self._masks.over(drawn):
-            if known:
+            if cached:
                 rows = torch.cat(cached)[None] if batch.lengths else _padded(cached)
                 hidden = self._parts.upper(rows.to(self.device), batch.lengths)
             else:
                 hidden = self._parts.trunk(batch.ids.to(self.device), batch.lengths)
-        positions = (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
-        hidden = hidden.flatten(0, 1).index_select(0, positions)
+        hidden = self._predicting(hidden, batch)
         return hidden.to(self._row_dtype()) if self._fused else hidden
+
+    def _predicting(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Of [examples, longest, width], the rows that predict a target, one after another."""
+        positions = (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
+        return hidden.flatten(0, 1).index_select(0, positions)
 
     def _lay(self, windows: Sequence[Window]) -> Batch:
         return pack(windows) if self._packs else collate(windows, self.pad_id)
-
-    def _cached(self, window: Window) -> torch.Tensor | None:
-        return next((cache[window] for cache in self._caches if window in cache), None)
 
     @cache  # noqa: B019 - the engine lives as long as the run
     def _prefix_key(self) -> dict[str, Any]:
@@ -302,6 +326,11 @@ class LossEngine:
             "precision": self.precision,
             "device": self.device.type,
         }
+
+    def _logits_key(self) -> dict[str, Any]:
+        head = self._fused.head
+        projection = hash_tensors({"weight": head.weight, "bias": head.bias})
+        return self._prefix_key() | {"projection": projection}
 
     def _row_dtype(self) -> torch.dtype:
         """The type in which hidden states enter the projection's product."""
@@ -336,6 +365,12 @@ def _forward_as(module: nn.Module, forward: Any) -> Iterator[None]:
         yield
     finally:
         del module.forward
+
+
+def _kept(caches: Sequence[PrefixCache], windows: Sequence[Window]) -> list[torch.Tensor]:
+    """What `caches` hold of each window; nothing if one of them is in none."""
+    found = [next((kept[w] for kept in caches if w in kept), None) for w in windows]
+    return [] if any(rows is None for rows in found) else found
 
 
 def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -29,7 +29,7 @@ HIDDEN_FILE = "hidden.safetensors"
 KEY_FILE = "key.json"
 
 FILL_TOKENS = 1024
-"""The padded size of a batch when the cache is filled."""
+"""The padded size of a batch when hidden states are computed."""
 
 _TENSOR = "hidden"
 _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
@@ -41,7 +41,8 @@ class Plan:
 
     `targets_only` keeps the rows that predict a target (all that a projection needs); else every
     position's. A row is `width` elements of `dtype`. `key` tells all that the rows depend on but
-    the windows (it hashes the model, so it is only asked for a cache on disk).
+    the windows (it hashes the model, so it is only asked for a cache on disk). Windows of no more
+    than `at_once` tokens with padding are computed together.
     """
 
     windows: Sequence[Window]
@@ -49,17 +50,17 @@ class Plan:
     width: int
     dtype: torch.dtype
     key: Callable[[], dict[str, Any]]
+    at_once: int = FILL_TOKENS
 
-    def rows_of(self, window: Window) -> slice:
-        """The positions of `window` whose rows are kept."""
-        return slice(window.target_start - 1 if self.targets_only else 0, _end(self, window))
+    def count(self, window: Window) -> int:
+        """How many rows of `window` are kept."""
+        return window.targets if self.targets_only else len(window.ids)
 
     def places(self) -> tuple[dict[Window, slice], int]:
         """Where each window's rows lie, and how many rows there are."""
         found, at = {}, 0
         for window in self.windows:
-            rows = self.rows_of(window)
-            found[window] = slice(at, at + rows.stop - rows.start)
+            found[window] = slice(at, at + self.count(window))
             at = found[window].stop
         return found, at
 
@@ -110,7 +111,13 @@ class PrefixCache:
 
 
 Compute = Callable[[Sequence[Window]], torch.Tensor]
-"""Windows → hidden states [examples, longest, width] of the frozen part."""
+"""Windows → the rows to keep of all of them, one after another, [rows, width]; good until the next
+call."""
+
+
+def fit(plans: Sequence[Plan], budget: float) -> bool:
+    """Whether the rows of all plans take no more than `budget` MB."""
+    return sum(plan.size for plan in plans) <= budget * 1e6
 
 
 def choose_folder(
@@ -120,7 +127,7 @@ def choose_folder(
     fit in `budget` MB, else to `spill`."""
     if cache_dir is not None:
         return Path(cache_dir).expanduser()
-    return spill if sum(plan.size for plan in plans) > budget * 1e6 else None
+    return None if fit(plans, budget) else spill
 
 
 def open_cache(
@@ -180,22 +187,18 @@ def _told(
     return PrefixCache(rows, places, how.format(f"{seconds:.1f} s"), seconds, mapping)
 
 
-def _end(plan: Plan, window: Window) -> int:
-    # Nothing is predicted from the last token.
-    return len(window.ids) - 1 if plan.targets_only else len(window.ids)
-
-
 def _fill(
     plan: Plan, compute: Compute, put: Callable[[Window, torch.Tensor], Any], team: Alone
 ) -> None:
     lengths = [len(window.ids) for window in plan.windows]
-    cut = cut_by_tokens(range(len(lengths)), lengths, FILL_TOKENS)
+    cut = cut_by_tokens(range(len(lengths)), lengths, plan.at_once)
     batches = [[plan.windows[index] for index in batch] for batch in cut]
     with torch.inference_mode():
         computed = spread(team, batches, lambda windows: compute(windows).to(plan.dtype))
-        for windows, hidden in zip(batches, computed, strict=True):
-            for number, window in enumerate(windows):
-                put(window, hidden[number, plan.rows_of(window)].cpu())
+        for windows, rows in zip(batches, computed, strict=True):
+            parts = rows.cpu().split([plan.count(window) for window in windows])
+            for window, part in zip(windows, parts, strict=True):
+                put(window, part)
 
 
 def _write(

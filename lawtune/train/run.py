@@ -15,6 +15,7 @@ from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json
 from lawtune.model.load import resolve_device
 from lawtune.model.lora import count_parameters
+from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import (
     Checkpoint,
     assign,
@@ -49,7 +50,6 @@ from lawtune.train.monitor import (
 )
 from lawtune.train.order import resolve_micro_batch_tokens, training_data
 from lawtune.train.outcome import Outcome
-from lawtune.train.prefix_cache import choose_folder, open_cache
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
 from lawtune.train.shard import shard_layers
@@ -286,19 +286,12 @@ class _Session:
         not, or read it from where an earlier run has left it."""
         steps = (step for epoch in range(self.data.epochs) for step in self.data.order(epoch))
         used = {i for step in islice(steps, self.total_steps) for batch in step for i in batch}
-        splits = [[self.train.windows[index] for index in sorted(used)]]
-        splits += [self.validation.windows] if self.validation else []
-        engine, settings = self.engine.engine, self.config.train
-        plans = [plan for windows in splits if (plan := engine.cache_plan(windows))]
-        spill = self.out / SPILL_FOLDER
-        # Each process on a machine would hold all of it in memory; the disk's pages they share.
-        budget = settings.cache_budget / self.team.on_this_machine
-        folder = choose_folder(plans, settings.cache_dir, budget, spill)
-        for plan, name in zip(plans, ("training", "validation"), strict=False):
-            cache = open_cache(plan, engine.lower, folder, self.team)
-            engine.use(cache)
-            text = f"{name}: output of the frozen {engine.frozen_part()} {cache.note}"
-            row = {"step": progress.step, "text": text, "seconds": round(cache.seconds, 3)}
+        splits = {"training": [self.train.windows[index] for index in sorted(used)]}
+        if self.validation:
+            splits["validation"] = self.validation.windows
+        engine, spill = self.engine.engine, self.out / SPILL_FOLDER
+        for text, kept in fill_caches(engine, splits, self.config.train, spill, self.team):
+            row = {"step": progress.step, "text": text, "seconds": round(kept.seconds, 3)}
             self._tell({"event": "note", **row})
 
     def _log_step(self, record: StepRecord) -> None:

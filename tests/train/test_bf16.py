@@ -1,6 +1,7 @@
 """What bfloat16 costs where it matters: in what training takes off the validation loss."""
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,17 +13,17 @@ from lawtune.model.lora import attach_lora
 from lawtune.prompt import make_template
 from lawtune.records import read_qa
 from lawtune.starter import QA
+from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import trainable
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
 from lawtune.train.loss import LossEngine, resolve_precision
 from lawtune.train.order import training_data
-from lawtune.train.prefix_cache import open_cache
 
 SETTINGS = TrainConfig(epochs=1, batch_size=1, gradient_accumulation=8, seed=5)
 RATES = {"lm_head": 2e-3, "c_attn": 1e-3}
 
 
-def gain(target: str, precision: str) -> float:
+def gain(target: str, precision: str, spill: Path) -> float:
     """The validation loss before less that after ten steps, on the starter's model and Q&A."""
     base = load_base("starter")
     pairs = read_qa(QA / "train.jsonl")
@@ -35,8 +36,7 @@ def gain(target: str, precision: str) -> float:
         base.model, LoraConfig(r=8, alpha=16, dropout=0.0, target_modules=(target,))
     )
     engine = LossEngine(model, base.tokenizer.pad_token_id, precision)
-    if plan := engine.cache_plan(train):
-        engine.use(open_cache(plan, engine.lower, None))
+    list(fill_caches(engine, {"training": train}, SETTINGS, spill))
     before = engine.mean_loss(validation)
     Loop(
         engine,
@@ -55,7 +55,7 @@ def gain(target: str, precision: str) -> float:
     reason="bfloat16 is emulated on this processor, a hundred times slower",
 )
 @pytest.mark.parametrize("target", RATES)
-def test_bf16_gains_what_float32_gains(target: str):
-    exact, rounded = gain(target, "fp32"), gain(target, "bf16")
+def test_bf16_gains_what_float32_gains(target: str, tmp_path: Path):
+    exact, rounded = (gain(target, precision, tmp_path) for precision in ("fp32", "bf16"))
     assert exact > 0.02
     assert rounded == pytest.approx(exact, rel=0.03)

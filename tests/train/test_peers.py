@@ -12,11 +12,11 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from lawtune.config import LoraConfig, TrainConfig
 from lawtune.data.encode import Window
 from lawtune.model.lora import attach_lora
+from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import trainable
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
 from lawtune.train.loss import LossEngine
 from lawtune.train.order import training_data
-from lawtune.train.prefix_cache import open_cache
 from lawtune.train.schedule import learning_rate
 
 STEPS, WARMUP, RATE, CLIP, DECAY = 30, 5, 5e-3, 0.5, 0.01
@@ -27,6 +27,7 @@ TARGETS = {
     "c_attn": LoraConfig(r=4, alpha=6, dropout=0.0, target_modules=("c_attn",)),
     "last two of four layers": LoraConfig(r=4, alpha=6, dropout=0.0, layers_to_transform=(2, 3)),
 }
+CACHES = {"lm_head": 2, "c_attn": 0, "last two of four layers": 1}
 
 
 def make_model(lora: LoraConfig):
@@ -97,12 +98,9 @@ def train_peer(model, windows: Sequence[Window], folder: Path) -> list[float]:
     return losses.values
 
 
-def train_ours(model, cached: bool) -> list[float]:
+def train_ours(model, caches: int, spill: Path) -> list[float]:
     engine = LossEngine(model, pad_id=2)
-    plan = engine.cache_plan(WINDOWS)
-    assert cached == (plan is not None)
-    if plan:
-        engine.use(open_cache(plan, engine.lower, None))
+    assert len(list(fill_caches(engine, {"training": WINDOWS}, SETTINGS, spill))) == caches
     data = training_data(WINDOWS, SETTINGS, micro_batch_tokens=40)
     optimizer = torch.optim.AdamW(trainable(model).values(), weight_decay=DECAY)
     records = []
@@ -124,7 +122,7 @@ def test_thirty_steps_equal_those_of_trainer_and_peft(kind: str, tmp_path: Path)
     data = training_data(WINDOWS, SETTINGS, micro_batch_tokens=40)
     order = [i for epoch in range(10) for step in data.order(epoch) for b in step for i in b]
     assert len(order) == STEPS * 4
-    losses = train_ours(ours, cached=kind != "c_attn")
+    losses = train_ours(ours, CACHES[kind], tmp_path)
     expected = train_peer(theirs, [WINDOWS[index] for index in order], tmp_path)
     assert len(losses) == len(expected) == STEPS
     assert losses == pytest.approx(expected, rel=1e-4)

@@ -11,11 +11,12 @@ import torch
 from test_loss import assert_close_norms, gradients, make_windows
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from lawtune.config import LoraConfig
+from lawtune.config import LoraConfig, TrainConfig
 from lawtune.data.encode import Window
 from lawtune.errors import UserError
 from lawtune.model.lora import attach_lora
 from lawtune.train import memory, prefix_cache
+from lawtune.train.caches import fill_caches
 from lawtune.train.loss import LossEngine
 from lawtune.train.memory import MemoryWatch
 from lawtune.train.prefix import split_model
@@ -62,6 +63,13 @@ def cache(engine: LossEngine, windows, folder: Path | None = None):
     return open_cache(engine.cache_plan(windows), engine.lower, folder)
 
 
+def cache_logits(engine: LossEngine, windows, folder: Path | None = None):
+    engine.use(cache(engine, windows, folder))
+    kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, folder)
+    engine.use_logits(kept)
+    return kept
+
+
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("model", MODELS)
@@ -91,6 +99,74 @@ def test_bf16_cached_equals_bf16_uncached(adapter: str):
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
     kept = cached.cache_plan(windows)
     assert kept.dtype == (torch.bfloat16 if adapter == "lm_head" else torch.float32)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+def test_kept_logits_equal_those_computed_anew(model: str, on_disk: bool, tmp_path: Path):
+    windows, unseen = make_windows(9), make_windows(3, seed=8)
+    plain, kept = make_engine(model, HEAD), make_engine(model, HEAD)
+    cache_logits(kept, windows, tmp_path if on_disk else None)
+    for engine in (plain, kept):
+        engine.project_at_most(7)  # windows are cut in two
+    for step in ([windows[:4], windows[4:]], [unseen, windows[:2]]):
+        results = []
+        for engine in (plain, kept):
+            torch.manual_seed(1)
+            results.append((engine.accumulate(step).loss, gradients(engine.model)))
+        assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
+        assert_close_norms(results[1][1], results[0][1])
+    assert kept.mean_loss(windows) == pytest.approx(plain.mean_loss(windows), rel=1e-6)
+
+
+def test_bf16_logits_that_are_kept_err_no_more_than_those_computed_anew():
+    windows, gradient = make_windows(9), {}
+    engines = {"exact": make_engine("llama", HEAD), "anew": make_engine("llama", HEAD, "bf16")}
+    engines["kept"] = make_engine("llama", HEAD, "bf16")
+    cache_logits(engines["kept"], windows)
+    for name, engine in engines.items():
+        torch.manual_seed(1)
+        engine.accumulate([windows])
+        gradient[name] = torch.cat([g.flatten() for g in gradients(engine.model).values()])
+    exact = gradient.pop("exact")
+    error = {name: ((found - exact).norm() / exact.norm()) for name, found in gradient.items()}
+    assert error["kept"] < 1.2 * error["anew"] < 0.05
+
+
+def test_kept_logits_are_of_the_frozen_projection_alone(tmp_path: Path, monkeypatch):
+    windows = make_windows(6)
+    first, other = make_engine("llama", HEAD), make_engine("llama", replace(HEAD, r=2, alpha=9))
+    kept = cache_logits(first, windows, tmp_path)
+    base = MODELS["llama"]()
+    for window in windows:
+        with torch.no_grad():
+            logits = base(torch.tensor([window.ids])).logits[0, window.target_start - 1 : -1]
+        assert torch.allclose(kept[window], logits, atol=1e-5)
+    monkeypatch.setattr(LossEngine, "frozen_logits", None)
+    assert "read from" in cache_logits(other, windows, tmp_path).note
+    changed = make_engine("llama", HEAD)
+    with torch.no_grad():
+        changed.model.get_base_model().lm_head.base_layer.weight[5] += 1e-3
+    with pytest.raises(TypeError):
+        cache_logits(changed, windows, tmp_path)
+
+
+def test_logits_are_kept_where_they_have_room_and_are_read_again(tmp_path: Path):
+    windows, kept = make_windows(40), str(tmp_path / "kept")
+    splits = {"training": windows[:30], "validation": windows[30:]}
+    for settings, kinds in (
+        (TrainConfig(epochs=3), 2),
+        (TrainConfig(epochs=3, cache_budget=0), 1),
+        (TrainConfig(epochs=2), 1),
+        (TrainConfig(epochs=2, cache_dir=kept), 2),
+        (TrainConfig(epochs=2, cache_dir=kept, cache_budget=0), 1),
+    ):
+        engine = make_engine("gpt2", HEAD)
+        told = fill_caches(engine, splits, settings, tmp_path / "spill")
+        texts = [text for text, _ in told]
+        assert [text.split(":")[0] for text in texts] == ["training", "validation"] * kinds
+        assert sum("frozen logits" in text for text in texts) == 2 * (kinds - 1)
+    assert make_engine("gpt2", LAST_TWO).logits_plan(windows) is None
 
 
 def test_the_frozen_part_is_not_run_again():
@@ -273,9 +349,8 @@ def test_ten_thousand_examples_go_to_disk_and_never_through_memory(tmp_path: Pat
     assert plan.size == 307.2e6 > budget * 1e6 and folder == tmp_path / "spill"
 
     def compute(batch):
-        return torch.stack([torch.tensor(w.ids, dtype=torch.float32) for w in batch])[
-            ..., None
-        ].expand(-1, -1, 256)
+        tokens = torch.tensor([token for w in batch for token in w.ids], dtype=torch.float32)
+        return tokens[:, None].expand(-1, 256)
 
     watch = MemoryWatch(None, torch.device("cpu"))
     before = watch.peak()
