@@ -12,8 +12,8 @@ from lawtune.train.loss import LossEngine
 from lawtune.train.prefix_cache import PrefixCache, choose_folder, fit, open_cache
 
 KEEP_LOGITS_EPOCHS = 3
-"""From how many epochs on logits are kept: the memory that they go to is as dear to fill as one
-epoch less is to compute."""
+"""From how many epochs on logits are kept: with fewer, writing them to fresh memory costs more than
+the products that are spared."""
 
 
 def fill_caches(

@@ -133,15 +133,14 @@ class HeadCrossEntropy:
         a, b = (lora.a, lora.b) if lora else (None, None)
         return _Sum.apply(a, b, self.head.weight, hidden, dropped, labels, repeats, known, self)
 
-    def frozen_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """h·Wᵀ + bias, what no step of training changes, [rows, vocabulary] in `dtype` and good
-        until the next logits.
+    def frozen_logits(self, hidden: torch.Tensor, out: torch.Tensor) -> None:
+        """Write h·Wᵀ + bias, what no step of training changes.
 
         Args:
-            hidden: [rows, width] in `dtype`.
+            hidden: [rows, width]; out: [rows, vocabulary]; both in `dtype`.
         """
         weight = self.weight()[:, : self.head.weight.shape[1]]
-        return self._with_bias(torch.mm(hidden, weight.T, out=self.room(len(hidden))))
+        self._with_bias(torch.mm(hidden, weight.T, out=out))
 
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits, […, vocabulary] in `dtype` and good until the next ones, without gradient or
@@ -188,11 +187,11 @@ class HeadCrossEntropy:
         if self.head.weight.requires_grad or self.dtype == weight.dtype:
             return weight.to(self.dtype)
         if self._copy is None:
-            self._copy = weight.to(self.dtype)
-            if lora:
-                self._copy = torch.cat([self._copy, lora.b.detach().to(self.dtype)], dim=1)
+            columns = weight.shape[1] + (lora.b.shape[1] if lora else 0)
+            self._copy = weight.new_empty(len(weight), columns, dtype=self.dtype)
+            self._copy[:, : weight.shape[1]] = weight
         if lora:
-            self._copy[:, weight.shape[1] :].copy_(lora.b.detach())
+            self._copy[:, weight.shape[1] :] = lora.b.detach()
         return self._copy
 
     def room(self, rows: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
 from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.prefix import hash_lower, hash_tensors, split_model, unwrapped
-from lawtune.train.prefix_cache import Plan, PrefixCache
+from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
 from lawtune.train.unlikelihood import own_answers, unlikelihood
@@ -117,28 +117,29 @@ class LossEngine:
         if not (self._fused and self._parts.is_whole and self.device.type == "cpu"):
             return None
         unique, vocabulary = tuple(dict.fromkeys(windows)), len(self._fused.head.weight)
-        dtype = self._row_dtype()
-        return Plan(unique, True, vocabulary, dtype, self._logits_key, PROJECTED_TOKENS)
+        return Plan(unique, True, vocabulary, self._row_dtype(), self._logits_key)
 
     def frozen_part(self) -> str:
         """What a cache spares, in words."""
         return f"{self._parts.boundary} of {self._parts.blocks} layers"
 
-    def lower(self, windows: Sequence[Window]) -> torch.Tensor:
-        """The rows of a `cache_plan`, [rows, width]: the frozen part's output."""
+    def lower(self, windows: Sequence[Window], out: torch.Tensor) -> None:
+        """Write the rows of a `cache_plan`, the frozen part's output."""
         batch = self._lay(windows)
         with self._autocast():
             hidden = self._parts.lower(batch.ids.to(self.device), batch.lengths)
         if self._parts.is_whole:
-            return self._predicting(hidden, batch).to(self._row_dtype())
-        if batch.lengths:
-            return hidden[0]
-        lengths = [len(window.ids) for window in windows]
-        return torch.cat([row[:length] for row, length in zip(hidden, lengths, strict=True)])
+            out.copy_(self._predicting(hidden, batch))
+        elif batch.lengths:
+            out.copy_(hidden[0])
+        else:
+            lengths = [len(window.ids) for window in windows]
+            for row, part in zip(hidden, out.split(lengths), strict=True):
+                part.copy_(row[: len(part)])
 
-    def frozen_logits(self, windows: Sequence[Window]) -> torch.Tensor:
-        """The rows of a `logits_plan`, [rows, vocabulary], of windows that are cached already."""
-        return self._fused.frozen_logits(torch.cat(_kept(self._caches, windows)))
+    def frozen_logits(self, windows: Sequence[Window], out: torch.Tensor) -> None:
+        """Write the rows of a `logits_plan`, of windows that are cached already."""
+        self._fused.frozen_logits(torch.cat(look_up(self._caches, windows)), out)
 
     def use(self, cache: PrefixCache) -> None:
         """Take the output of the frozen part from `cache` for the examples that it holds."""
@@ -272,7 +273,7 @@ class LossEngine:
         seeds: Sequence[int] | None,
         divisor: int | None,
     ) -> float:
-        known = _kept(self._logits, windows)
+        known = look_up(self._logits, windows)
         if divisor is None:
             return self._fused.losses(hidden, labels, known).sum(dtype=torch.float64).item()
         lora = self._fused.head.lora
@@ -293,7 +294,7 @@ class LossEngine:
         self, windows: Sequence[Window], seeds: Sequence[int] | None
     ) -> torch.Tensor:
         """What the projection sees: [targets of all windows, width]."""
-        cached = _kept(self._caches, windows)
+        cached = look_up(self._caches, windows)
         if cached and self._parts.is_whole:
             return torch.cat(cached).to(self.device)
         batch = self._lay(windows)
@@ -365,12 +366,6 @@ def _forward_as(module: nn.Module, forward: Any) -> Iterator[None]:
         yield
     finally:
         del module.forward
-
-
-def _kept(caches: Sequence[PrefixCache], windows: Sequence[Window]) -> list[torch.Tensor]:
-    """What `caches` hold of each window; nothing if one of them is in none."""
-    found = [next((kept[w] for kept in caches if w in kept), None) for w in windows]
-    return [] if any(rows is None for rows in found) else found
 
 
 def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -9,7 +9,7 @@ import json
 import mmap
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ HIDDEN_FILE = "hidden.safetensors"
 KEY_FILE = "key.json"
 
 FILL_TOKENS = 1024
-"""The padded size of a batch when hidden states are computed."""
+"""The padded size of a batch when the cache is filled."""
 
 _TENSOR = "hidden"
 _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
@@ -41,8 +41,7 @@ class Plan:
 
     `targets_only` keeps the rows that predict a target (all that a projection needs); else every
     position's. A row is `width` elements of `dtype`. `key` tells all that the rows depend on but
-    the windows (it hashes the model, so it is only asked for a cache on disk). Windows of no more
-    than `at_once` tokens with padding are computed together.
+    the windows (it hashes the model, so it is only asked for a cache on disk).
     """
 
     windows: Sequence[Window]
@@ -50,24 +49,32 @@ class Plan:
     width: int
     dtype: torch.dtype
     key: Callable[[], dict[str, Any]]
-    at_once: int = FILL_TOKENS
 
     def count(self, window: Window) -> int:
         """How many rows of `window` are kept."""
         return window.targets if self.targets_only else len(window.ids)
 
+    def batches(self) -> list[list[Window]]:
+        """What is computed together: cut by length over the windows given, so what a row holds, to
+        the last bit, does not depend on where a run was interrupted, nor on who computes it."""
+        lengths = [len(window.ids) for window in self.windows]
+        cut = cut_by_tokens(range(len(lengths)), lengths, FILL_TOKENS)
+        return [[self.windows[index] for index in batch] for batch in cut]
+
     def places(self) -> tuple[dict[Window, slice], int]:
-        """Where each window's rows lie, and how many rows there are."""
+        """Where each window's rows lie, and how many rows there are: a batch's lie together."""
         found, at = {}, 0
-        for window in self.windows:
-            found[window] = slice(at, at + self.count(window))
-            at = found[window].stop
+        for batch in self.batches():
+            for window in batch:
+                found[window] = slice(at, at + self.count(window))
+                at = found[window].stop
         return found, at
 
     @property
     def size(self) -> int:
         """Bytes of all rows."""
-        return self.places()[1] * self.width * self.dtype.itemsize
+        rows = sum(self.count(window) for window in self.windows)
+        return rows * self.width * self.dtype.itemsize
 
     def identity(self) -> dict[str, Any]:
         """The key, with the rows' form and the hash of the windows' token ids: tokenizer, template
@@ -77,6 +84,7 @@ class Plan:
             total.update(array("q", [len(window.ids), window.target_start, *window.ids]).tobytes())
         return self.key() | {
             "windows": total.hexdigest(),
+            "order": f"batches of {FILL_TOKENS} tokens",
             "targets_only": self.targets_only,
             "width": self.width,
             "dtype": _DTYPES[self.dtype],
@@ -110,9 +118,14 @@ class PrefixCache:
             self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
-Compute = Callable[[Sequence[Window]], torch.Tensor]
-"""Windows → the rows to keep of all of them, one after another, [rows, width]; good until the next
-call."""
+def look_up(caches: Sequence[PrefixCache], windows: Sequence[Window]) -> list[torch.Tensor]:
+    """The rows that `caches` hold of each window; nothing if one of them is in none."""
+    found = [next((kept[w] for kept in caches if w in kept), None) for w in windows]
+    return [] if any(rows is None for rows in found) else found
+
+
+Compute = Callable[[Sequence[Window], torch.Tensor], None]
+"""Writes the rows to keep of all windows, one after another, into a tensor [rows, width]."""
 
 
 def fit(plans: Sequence[Plan], budget: float) -> bool:
@@ -136,9 +149,6 @@ def open_cache(
     """The rows of `plan`: in memory without a `folder`, else memory-mapped from its subfolder
     named by the plan's identity, which is used again if it is whole and filled if it is not.
 
-    Batches are cut by length over the windows given, so what a row holds, to the last bit, does
-    not depend on where a run was interrupted, nor on how many processes share the work.
-
     Args:
         team: the processes that fill it together, each its share. All have the whole of it
             afterwards, in memory or from the folder, which the first of them writes.
@@ -152,7 +162,9 @@ def open_cache(
     megabytes = f"{plan.size / 1e6:,.0f} MB"
     if folder is None:
         rows = torch.empty(count, plan.width, dtype=plan.dtype)
-        _fill(plan, compute, lambda window, values: rows[places[window]].copy_(values), team)
+        for place, values in _computed(plan, compute, team, rows):
+            if values.data_ptr() != rows[place].data_ptr():  # another process's
+                rows[place] = values
         return _told(rows, places, started, f"computed in {{}} and held in memory ({megabytes})")
     identity = plan.identity()
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -164,7 +176,8 @@ def open_cache(
     if team.is_main:
         _write(target, plan, compute, identity, team)
     else:
-        _fill(plan, compute, lambda window, values: None, team)
+        for _ in _computed(plan, compute, team):
+            pass
     team.wait()
     with team.together():
         mapping, unreadable = _read(target, identity, (count, plan.width))
@@ -187,26 +200,32 @@ def _told(
     return PrefixCache(rows, places, how.format(f"{seconds:.1f} s"), seconds, mapping)
 
 
-def _fill(
-    plan: Plan, compute: Compute, put: Callable[[Window, torch.Tensor], Any], team: Alone
-) -> None:
-    lengths = [len(window.ids) for window in plan.windows]
-    cut = cut_by_tokens(range(len(lengths)), lengths, plan.at_once)
-    batches = [[plan.windows[index] for index in batch] for batch in cut]
-    with torch.inference_mode():
-        computed = spread(team, batches, lambda windows: compute(windows).to(plan.dtype))
-        for windows, rows in zip(batches, computed, strict=True):
-            parts = rows.cpu().split([plan.count(window) for window in windows])
-            for window, part in zip(windows, parts, strict=True):
-                put(window, part)
+def _computed(
+    plan: Plan, compute: Compute, team: Alone, rows: torch.Tensor | None = None
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """(place, rows) of each batch, in order: computed where they belong in `rows`, or else in
+    memory that the next batch takes again."""
+    places, _ = plan.places()
+    batches = plan.batches()
+    spans = [slice(places[batch[0]].start, places[batch[-1]].stop) for batch in batches]
+    longest = max((span.stop - span.start for span in spans), default=0)
+    room = torch.empty(longest, plan.width, dtype=plan.dtype) if rows is None else rows
+
+    def run(number: int) -> torch.Tensor:
+        span = spans[number]
+        values = room[: span.stop - span.start] if rows is None else rows[span]
+        with torch.inference_mode():
+            compute(batches[number], values)
+        return values
+
+    return zip(spans, spread(team, range(len(batches)), run), strict=True)
 
 
 def _write(
     target: Path, plan: Plan, compute: Compute, identity: dict[str, Any], team: Alone
 ) -> None:
-    """Fill `target`, row by row in place, so that no more than a batch is ever in memory."""
-    places, count = plan.places()
-    row = plan.width * plan.dtype.itemsize
+    """Fill `target`, batch by batch, so that no more than one is ever in memory."""
+    count, row = plan.places()[1], plan.width * plan.dtype.itemsize
     shape = {"dtype": _DTYPES[plan.dtype], "shape": [count, plan.width]}
     header = json.dumps({_TENSOR: shape | {"data_offsets": [0, count * row]}}).encode()
     # The data begin at a multiple of 64 bytes: spaces may follow the header's JSON.
@@ -218,12 +237,8 @@ def _write(
                 file.write(len(header).to_bytes(8, "little") + header)
                 # Written, not memory-mapped: a full disk is then an error and not a crash.
                 file.truncate(file.tell() + count * row)
-
-                def put(window: Window, values: torch.Tensor) -> None:
-                    file.seek(8 + len(header) + places[window].start * row)
-                    file.write(values.contiguous().view(torch.uint8).numpy())
-
-                _fill(plan, compute, put, team)
+                for _, values in _computed(plan, compute, team):
+                    file.write(values.view(torch.uint8).numpy())
             write_json(folder / KEY_FILE, identity)
             write_manifest(folder)
     except OSError as error:

@@ -290,7 +290,7 @@ def test_a_full_disk_is_a_message(tmp_path: Path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prefix_cache, "_fill", full)
+    monkeypatch.setattr(prefix_cache, "_computed", full)
     with pytest.raises(UserError, match=r"No space left.*train.cache_dir"):
         cache(make_engine(), make_windows(3), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -348,9 +348,8 @@ def test_ten_thousand_examples_go_to_disk_and_never_through_memory(tmp_path: Pat
     folder = choose_folder([plan], None, budget, tmp_path / "spill")
     assert plan.size == 307.2e6 > budget * 1e6 and folder == tmp_path / "spill"
 
-    def compute(batch):
-        tokens = torch.tensor([token for w in batch for token in w.ids], dtype=torch.float32)
-        return tokens[:, None].expand(-1, 256)
+    def compute(batch, out):
+        out.copy_(torch.tensor([token for w in batch for token in w.ids])[:, None])
 
     watch = MemoryWatch(None, torch.device("cpu"))
     before = watch.peak()
