@@ -1,6 +1,6 @@
 """Recipes for the starter model, tried on validation questions: the table in docs/recipe.md.
 
-    python tools/choose_recipe.py ROWS.jsonl [--trials NAME…] [--seeds N…] [--split test]
+    python tools/choose_recipe.py ROWS.jsonl [--trials NAME…] [--seeds N…] [--splits test]
 
 Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl is not
 computed again; the table of all rows is printed. Several of these, each with rows of its own, can
@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,22 +89,30 @@ TRIALS = {
 }
 
 
-def attempt(name: str, seed: int, split: str, generate: int) -> dict[str, Any]:
-    """One row: the recipe, what training cost and how the model answers."""
+def attempt(name: str, seed: int, splits: Sequence[str], generate: int) -> Iterator[dict[str, Any]]:
+    """A row for each split: the recipe, what training cost and how the model answers."""
     with tempfile.TemporaryDirectory() as folder:
         made = finetune(TRIALS[name].config(seed, Path(folder) / "model"))
+        row = {"trial": name, "seed": seed, **vars(TRIALS[name])}
+        row |= {key: made.metrics[key] for key in ("best_step", "steps", "training_seconds")}
         model = LegalModel.load(str(made.folder))
-        pairs = read_qa(QA / f"{split}.jsonl")
-        config = EvaluateConfig(generate=generate)
-        found = evaluate(model, pairs, config, filters=known_text(model.folders))
+        for split in splits:
+            yield row | {"split": split} | judge(model, split, generate)
+
+
+def judge(model: LegalModel, split: str, generate: int) -> dict[str, Any]:
+    """How a tuned model and its base answer the questions of a split."""
+    pairs = read_qa(QA / f"{split}.jsonl")
+    config = EvaluateConfig(generate=generate)
+    found = evaluate(model, pairs, config, filters=known_text(model.folders))
     golds = {pair.id: len(encode_text(model.tokenizer, pair.answer)) for pair in pairs}
     lengths = [row["tokens"] / golds[row["id"]] for row in found.predictions]
-    row = {"trial": name, "seed": seed, "split": split, **vars(TRIALS[name])}
-    row |= {key: made.metrics[key] for key in ("best_step", "steps", "training_seconds")}
-    row["length"] = statistics.median(lengths) if generate > 1 else None
     entries = {key: found.metrics[key] for key in METRICS}
     # One answer alone (the least that can be asked for) says nothing.
-    return row | {"metrics": {key: entry for key, entry in entries.items() if entry["n"] > 1}}
+    return {
+        "length": statistics.median(lengths) if generate > 1 else None,
+        "metrics": {key: entry for key, entry in entries.items() if entry["n"] > 1},
+    }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -134,7 +142,9 @@ def main() -> None:
     parser.add_argument("rows", type=Path)
     parser.add_argument("--trials", nargs="*", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[1])
-    parser.add_argument("--split", default="validation", choices=("validation", "test"))
+    parser.add_argument(
+        "--splits", nargs="*", default=["validation"], choices=("validation", "test")
+    )
     parser.add_argument(
         "--generate", type=int, default=60, help="questions answered in full; 1 leaves answers out"
     )
@@ -143,10 +153,11 @@ def main() -> None:
     known = {(row["trial"], row["seed"], row["split"]) for row in rows}
     for name in asked.trials:
         for seed in asked.seeds:
-            if (name, seed, asked.split) not in known:
-                rows.append(attempt(name, seed, asked.split, asked.generate))
+            missing = [split for split in asked.splits if (name, seed, split) not in known]
+            for row in attempt(name, seed, missing, asked.generate) if missing else ():
+                rows.append(row)
                 with asked.rows.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(rows[-1], ensure_ascii=False) + "\n")
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
     print(table(rows))
 
 
