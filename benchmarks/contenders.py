@@ -1,6 +1,7 @@
 """The trainings that `train_speed.py` measures, each in a process of its own: the same model,
 examples, order and steps for all."""
 
+import math
 import os
 import random
 import resource
@@ -16,8 +17,8 @@ PER_STEP = 8
 RANK, ALPHA, DROPOUT = 16, 32, 0.1
 LEARNING_RATE, SEED = 1e-4, 42
 AS_WAS_LENGTH = 512
-LEAN_BUDGET = 20
-"""MB: room for the trunk's output and not for logits."""
+LEAN_BUDGET = 50
+"""MB: room for the trunk's output of hundreds of examples, and for the logits of five."""
 SHAPES = {
     "kogpt2": {"vocab_size": 51_200, "n_embd": 768, "n_layer": 12, "n_head": 12},
     "tiny": {"vocab_size": 20_000, "n_embd": 32, "n_layer": 12, "n_head": 2},
@@ -44,7 +45,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     family, _, micro = job["contender"].partition("-")
     if family == "lawtune":
         budget = LEAN_BUDGET if micro == "lean" else None
-        fill, epochs = train_lawtune(model, windows, job["epochs"], precision, budget)
+        fill, epochs, keeps = train_lawtune(model, windows, job["epochs"], precision, budget)
     else:
         ordered, size = in_order(windows, job["epochs"]), 1 if as_was else int(micro)
         if family == "trl":
@@ -52,10 +53,11 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         else:
             length = AS_WAS_LENGTH if as_was else None
             steps = train_trainer(model, ordered, size, precision, length)
-        fill, epochs = 0.0, by_epoch(steps, job["epochs"])
+        fill, epochs, keeps = 0.0, by_epoch(steps, job["epochs"]), False
     scale = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, else in KiB
     return {
         "cache_seconds": fill,
+        "keeps_logits": keeps,
         "epoch_seconds": epochs,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6,
         "computed_in": precision,
@@ -146,14 +148,15 @@ def in_order(windows: Sequence[Any], epochs: int) -> list[Any]:
 
 def train_lawtune(
     model: Any, windows: Sequence[Any], epochs: int, precision: str, budget: int | None
-) -> tuple[float, list[float]]:
-    """(seconds to fill the cache, seconds of each epoch), as `lawtune finetune` trains with a
-    `cache_budget` of so many MB (None: its default)."""
+) -> tuple[float, list[float], bool]:
+    """(seconds to fill the caches, seconds of each epoch, whether logits are kept), as `lawtune
+    finetune` trains with a `cache_budget` of so many MB (None: its default)."""
     import torch
 
     from lawtune.config import TrainConfig
-    from lawtune.train.caches import fill_caches
+    from lawtune.train.caches import fill_caches, logits_fit
     from lawtune.train.checkpoint import trainable
+    from lawtune.train.distributed import Alone
     from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
     from lawtune.train.loss import LossEngine
     from lawtune.train.order import resolve_micro_batch_tokens, training_data
@@ -163,8 +166,10 @@ def train_lawtune(
     if budget is not None:
         settings = replace(settings, cache_budget=budget)
     tokens = resolve_micro_batch_tokens(settings.micro_batch_tokens, torch.device("cpu"))
+    splits, alone = {"training": windows}, Alone()
+    keeps = logits_fit(engine, splits, settings, alone, epochs, spare=math.inf)
     with tempfile.TemporaryDirectory() as spill:
-        caches = fill_caches(engine, {"training": windows}, settings, Path(spill))
+        caches = fill_caches(engine, splits, settings, Path(spill), alone, keeps)
         filled = sum(kept.seconds for _, kept in caches)
     records: list[Any] = []
     Loop(
@@ -175,7 +180,7 @@ def train_lawtune(
         LoopSettings(settings.seed, 1.0, "epoch", 10**9),
         Hooks(log=records.append, save=lambda progress: None),
     ).run(Progress())
-    return filled, by_epoch([record.seconds for record in records], epochs)
+    return filled, by_epoch([record.seconds for record in records], epochs), keeps
 
 
 def by_epoch(steps: Sequence[float], epochs: int) -> list[float]:

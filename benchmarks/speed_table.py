@@ -60,12 +60,17 @@ class Figures:
         except statistics.StatisticsError:
             return None
 
+    def keeps_logits(self, recipe: str, family: str) -> bool:
+        """Whether later epochs take no product with the projection: a share of the peak would say
+        nothing, and a training of few epochs would not be a part of this one."""
+        return any(row.get("keeps_logits") for row in self.runs.get((recipe, family), ()))
+
     def seconds(self, recipe: str, family: str, epochs: int) -> float | None:
         """Cache and the first `epochs`."""
         rows = self.runs.get((recipe, family))
         if not rows or min(row["epochs"] for row in rows) < epochs:
             return None
-        if (recipe, family) == KEPT_LOGITS and epochs < KEEP_LOGITS_EPOCHS:
+        if self.keeps_logits(recipe, family) and epochs < KEEP_LOGITS_EPOCHS:
             return None
         return self.median(
             recipe, family, lambda row: row["cache_seconds"] + sum(row["epoch_seconds"][:epochs])
@@ -80,7 +85,7 @@ class Figures:
 
     def share(self, recipe: str, family: str) -> float | None:
         """Of the peak of products of matrices, that of a later epoch's needed products."""
-        if not self.peaks or (recipe, family) == KEPT_LOGITS:
+        if not self.peaks or self.keeps_logits(recipe, family):
             return None
 
         def value(row: Row) -> float:
@@ -147,10 +152,6 @@ GOALS = (
 """(recipe, epochs, the peers of which the faster counts, times faster, share of its memory)."""
 
 SHARES = (("lm_head", "lawtune-lean", 0.50), ("c_attn", "lawtune", 0.55))
-
-KEPT_LOGITS = ("lm_head", "lawtune")
-"""Recipe and contender that take no product with the projection in later epochs: a share of the
-peak would say nothing, and a training of fewer epochs is `lawtune-lean`'s."""
 
 
 def goals(figures: Figures) -> str:

@@ -72,8 +72,8 @@ class TrainConfig:
     repeats less likely; null: none does.
     `precision: auto` is bf16 where the hardware multiplies in it, else fp32; adapters and sums
     stay in float32. What the frozen layers make of the examples is kept in memory up to
-    `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too (a frozen
-    projection's logits only if they, too, fit in `cache_budget`). Where memory comes near
+    `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too; with LoRA
+    on `lm_head` alone, logits are kept in memory as well if all fits. Where memory comes near
     `memory_limit` MB (`auto`: what is free; null: never), of the GPU where one is used, less is
     computed at once. `gradient_checkpointing` computes each layer twice to keep less of it;
     `load_in_4bit` holds the frozen base in 4 bits (bitsandbytes, on a GPU); `shard`

@@ -60,6 +60,7 @@ def test_train_speed_compares_the_same_work_and_goes_on_where_it_was(tmp_path: P
 
 def test_ratios_are_of_medians_and_memory_of_the_faster_peer(table):
     rows = [row("lawtune", [1.0, s, s], run, cache_seconds=1.0) for run, s in enumerate((2, 9, 1))]
+    rows = [found | {"keeps_logits": True} for found in rows]
     rows += [row("lawtune-lean", [1.0, 2.0, 2.0], cache_seconds=1.0)]
     rows += [row("trainer-4", [8.0, 16.0, 24.0], peak_rss_mb=4000.0)]
     printed = table.render(rows)

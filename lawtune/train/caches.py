@@ -2,7 +2,6 @@
 the frozen projection's share of the logits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 
 from lawtune.config import TrainConfig
@@ -21,33 +20,59 @@ def fill_caches(
     splits: Mapping[str, Sequence[Window]],
     settings: TrainConfig,
     spill: Path,
-    team: Alone | None = None,
+    team: Alone,
+    keep_logits: bool,
 ) -> Iterator[tuple[str, PrefixCache]]:
-    """Let `engine` use a cache for each of the splits and each thing that it can keep of them.
-
-    Logits are hundreds of times as large as what they are computed from. They are kept only where
-    they fit in `settings.cache_budget` along with all else, and are read again often enough: in
-    `KEEP_LOGITS_EPOCHS`, or in other runs.
+    """Let `engine` use a cache for each of the splits and each thing that it keeps of them.
 
     Args:
         splits: examples, by what the user calls them.
-        spill: where the caches go if there is no `settings.cache_dir` and memory has no room.
+        spill: where the layers' output goes if there is no `settings.cache_dir` and memory has no
+            room.
+        keep_logits: as `logits_fit` says; they stay in memory.
 
     Yields:
         (what is kept, in words; the cache), each when it is filled.
     """
-    team = team or Alone()
-    plans = [plan for windows in splits.values() if (plan := engine.cache_plan(windows))]
-    logits = [plan for windows in splits.values() if (plan := engine.logits_plan(windows))]
+    plans = {name: engine.cache_plan(windows) for name, windows in splits.items()}
     # Each process on a machine would hold all of it in memory; the disk's pages they share.
-    budget = settings.cache_budget / team.on_this_machine
-    are_read_again = settings.epochs >= KEEP_LOGITS_EPOCHS or settings.cache_dir is not None
-    logits = logits if are_read_again and fit([*plans, *logits], budget) else []
-    folder = choose_folder(plans, settings.cache_dir, budget, spill)
-    layers, projection = f"output of the frozen {engine.frozen_part()}", "the frozen logits"
-    wanted = [(plan, engine.lower, engine.use, layers) for plan in plans]
-    wanted += [(plan, engine.frozen_logits, engine.use_logits, projection) for plan in logits]
-    for (plan, compute, use, what), split in zip(wanted, cycle(splits), strict=False):
-        kept = open_cache(plan, compute, folder, team)
-        use(kept)
-        yield f"{split}: {what} {kept.note}", kept
+    budget = settings.cache_budget / team.highest(team.on_this_machine)
+    known = [plan for plan in plans.values() if plan]
+    folder = choose_folder(known, settings.cache_dir, budget, spill)
+    for name, plan in plans.items():
+        if plan is None:
+            continue
+        kept = open_cache(plan, engine.lower, folder, team)
+        engine.use(kept)
+        yield f"{name}: output of the frozen {engine.frozen_part()} {kept.note}", kept
+    if keep_logits:
+        for name, windows in splits.items():
+            kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, None)
+            engine.use_logits(kept)
+            yield f"{name}: the frozen projection's logits {kept.note}", kept
+
+
+def logits_fit(
+    engine: LossEngine,
+    splits: Mapping[str, Sequence[Window]],
+    settings: TrainConfig,
+    team: Alone,
+    epochs: float,
+    spare: float,
+) -> bool:
+    """Whether the frozen projection's logits can be kept, and it pays.
+
+    They are tens to hundreds of times as large as the hidden states that they are computed from.
+
+    Args:
+        epochs: how often the examples are read.
+        spare: bytes that memory has left.
+    """
+    # To hand them round would cost several processes more than to compute them.
+    if team.size > 1 or epochs < KEEP_LOGITS_EPOCHS:
+        return False
+    logits = [engine.logits_plan(windows) for windows in splits.values()]
+    if None in logits:
+        return False
+    hidden = [engine.cache_plan(windows) for windows in splits.values()]
+    return fit([*hidden, *logits], settings.cache_budget) and fit(logits, spare / 1e6)

@@ -188,7 +188,7 @@ class HeadCrossEntropy:
             return weight.to(self.dtype)
         if self._copy is None:
             columns = weight.shape[1] + (lora.b.shape[1] if lora else 0)
-            self._copy = weight.new_empty(len(weight), columns, dtype=self.dtype)
+            self._copy = self._empty(len(weight), columns)
             self._copy[:, : weight.shape[1]] = weight
         if lora:
             self._copy[:, weight.shape[1] :] = lora.b.detach()
@@ -198,12 +198,21 @@ class HeadCrossEntropy:
         """Where the logits of a chunk go, [rows, vocabulary], the same memory every time: fresh
         pages would cost a tenth of the product."""
         if self._logits is None or len(self._logits) < rows:
-            weight = self.head.weight
-            self._logits = torch.empty(rows, len(weight), dtype=self.dtype, device=weight.device)
+            self._logits = self._empty(rows, len(self.head.weight))
         return self._logits[:rows]
 
+    def _empty(self, rows: int, columns: int) -> torch.Tensor:
+        # Whoever needs it first: what is made in inference mode cannot be written to outside it.
+        with torch.inference_mode(False):
+            device = self.head.weight.device
+            return torch.empty(rows, columns, dtype=self.dtype, device=device)
+
     def rest(self) -> None:
-        """Give that memory and the projection's copy back; whoever needs them makes them anew."""
+        """Give that memory back; the next chunk takes it anew."""
+        self._logits = None
+
+    def let_go(self) -> None:
+        """Give back what only unknown logits need; whoever computes some makes it anew."""
         self._logits = self._copy = None
 
 

@@ -20,7 +20,7 @@ from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
 from lawtune.train.head import HeadCrossEntropy, find_head
-from lawtune.train.prefix import hash_lower, hash_tensors, split_model, unwrapped
+from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
@@ -63,8 +63,9 @@ class LossEngine:
     The trunk runs once over each micro-batch, or only its part above the boundary for examples
     that a `PrefixCache` holds (`use`). Only the hidden states at target positions reach the
     vocabulary projection, a chunk at a time, so that no more than `PROJECTED_TOKENS` × vocabulary
-    logits are ever alive (fewer after `project_at_most`): each chunk is differentiated before the
-    next is computed, by hand where the adapter is on the projection alone (`lawtune.train.head`).
+    logits are ever alive (fewer after `project_at_most`; those that are kept come on top,
+    `use_logits`): each chunk is differentiated before the next is computed, by hand where the
+    adapter is on the projection alone (`lawtune.train.head`).
     Losses and their sums are float32.
 
     The model stands in evaluation mode, its own dropout off, in training too: the frozen trunk's
@@ -111,13 +112,15 @@ class LossEngine:
         return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
 
     def logits_plan(self, windows: Sequence[Window]) -> Plan | None:
-        """What there is to cache of `windows` beyond that: where only the projection's adapter
-        trains, the frozen projection's share of the logits, `vocabulary` elements a target token;
-        None elsewhere, and on a GPU, which computes them faster than it is handed them."""
-        if not (self._fused and self._parts.is_whole and self.device.type == "cpu"):
+        """What there is to cache of `windows` beyond that, in memory alone: where only the
+        projection's adapter trains, the frozen projection's share of the logits, `vocabulary`
+        elements a target token; None elsewhere, and on a GPU, which computes them faster than it
+        is handed them."""
+        head = self._fused and self._fused.head
+        if not (head and head.lora and self._parts.is_whole and self.device.type == "cpu"):
             return None
-        unique, vocabulary = tuple(dict.fromkeys(windows)), len(self._fused.head.weight)
-        return Plan(unique, True, vocabulary, self._row_dtype(), self._logits_key)
+        unique = tuple(dict.fromkeys(windows))
+        return Plan(unique, True, len(head.weight), self._row_dtype(), dict)
 
     def frozen_part(self) -> str:
         """What a cache spares, in words."""
@@ -148,7 +151,7 @@ class LossEngine:
     def use_logits(self, cache: PrefixCache) -> None:
         """Take the frozen projection's share of the logits from `cache`."""
         self._logits.append(cache)
-        self.rest()  # what they were computed with is not needed to train
+        self._fused.let_go()
 
     def project_at_most(self, tokens: int) -> None:
         """Project no more than `tokens` on the vocabulary at once, from now on."""
@@ -159,7 +162,7 @@ class LossEngine:
 
     def let_go(self) -> None:
         """Keep nothing in memory of what was read of caches on disk."""
-        for kept in (*self._caches, *self._logits):
+        for kept in self._caches:
             kept.let_go()
 
     def rest(self) -> None:
@@ -327,11 +330,6 @@ class LossEngine:
             "precision": self.precision,
             "device": self.device.type,
         }
-
-    def _logits_key(self) -> dict[str, Any]:
-        head = self._fused.head
-        projection = hash_tensors({"weight": head.weight, "bias": head.bias})
-        return self._prefix_key() | {"projection": projection}
 
     def _row_dtype(self) -> torch.dtype:
         """The type in which hidden states enter the projection's product."""

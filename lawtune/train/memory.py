@@ -5,6 +5,7 @@ What is lowered moves memory and time, and the loss by no more than rounding.
 
 import ctypes
 import gc
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -87,6 +88,10 @@ class MemoryWatch:
         ).micro_batch_tokens > FILLED * self.limit and cut.halved(times + 1) != cut.halved(times):
             times += 1
         return times
+
+    def spare(self) -> float:
+        """Bytes that may be taken before memory counts as short."""
+        return math.inf if self.limit is None else FILLED * self.limit - self.peak()
 
     def give_back(self) -> None:
         """`give_back`, so that it is not counted by `peak`, and begin anew."""

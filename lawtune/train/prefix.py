@@ -5,7 +5,7 @@ Below the lowest layer that trains nothing changes, so its output for a text can
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -106,20 +106,10 @@ def hash_lower(model: nn.Module, boundary: int) -> str:
     trunk = inner.base_model
     prefix = _blocks_name(trunk)
     config = inner.config.to_dict() | {"_name_or_path": None}
-    told = json.dumps(config, sort_keys=True, default=str)
-    below = {}
-    for name, tensor in trunk.state_dict().items():
+    total = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(trunk.state_dict().items()):
         parts = name.split(".")
-        if parts[0] != prefix or int(parts[1]) < boundary:
-            below[name] = tensor
-    return hashlib.sha256((told + hash_tensors(below)).encode()).hexdigest()
-
-
-def hash_tensors(tensors: Mapping[str, torch.Tensor | None]) -> str:
-    """Hex SHA-256 of the tensors' names, types, shapes and elements, as they stand in memory."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        if tensor is None:
+        if parts[0] == prefix and int(parts[1]) >= boundary:
             continue
         if hasattr(tensor, "full_tensor"):
             tensor = tensor.full_tensor()  # spread over several processes

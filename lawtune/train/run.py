@@ -15,7 +15,7 @@ from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json
 from lawtune.model.load import resolve_device
 from lawtune.model.lora import count_parameters
-from lawtune.train.caches import fill_caches
+from lawtune.train.caches import fill_caches, logits_fit
 from lawtune.train.checkpoint import (
     Checkpoint,
     assign,
@@ -169,6 +169,7 @@ class _Session:
         self.parameters = {"trainable": trainable_count, "total": total}
         self.initial_loss: float | None = None
         self.best: dict[str, torch.Tensor] = {}
+        self.keep_logits: bool | None = None
         self.interrupt = Interrupt(lambda text: self._note(0, text), team)
 
     def run(self, resume: bool, listener: Listener) -> FinetuneResult:
@@ -289,8 +290,14 @@ class _Session:
         splits = {"training": [self.train.windows[index] for index in sorted(used)]}
         if self.validation:
             splits["validation"] = self.validation.windows
-        engine, spill = self.engine.engine, self.out / SPILL_FOLDER
-        for text, kept in fill_caches(engine, splits, self.config.train, spill, self.team):
+        settings, engine, team = self.config.train, self.engine.engine, self.team
+        if self.keep_logits is not False:
+            epochs = self.total_steps / len(self.data.order(0))
+            # What this run has kept before is kept again, however much memory is free now.
+            spare = math.inf if self.keep_logits else self.memory.watch.spare()
+            self.keep_logits = logits_fit(engine, splits, settings, team, epochs, spare)
+        spill, keep = self.out / SPILL_FOLDER, self.keep_logits
+        for text, kept in fill_caches(engine, splits, settings, spill, team, keep):
             row = {"step": progress.step, "text": text, "seconds": round(kept.seconds, 3)}
             self._tell({"event": "note", **row})
 
@@ -332,6 +339,7 @@ class _Session:
             return
         state = {"progress": asdict(progress), "initial_loss": self.initial_loss}
         state |= {"run": self._identity(), "cut": asdict(self.engine.cut)}
+        state["keep_logits"] = self.keep_logits
         checkpoint = Checkpoint(
             trainable(self.subject.model), self.optimizer.state_dict(), state, self.best
         )
@@ -343,6 +351,7 @@ class _Session:
         assign(self.subject.model, checkpoint.parameters)
         self.optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.engine.cut_to(Cut(**checkpoint.state["cut"]))
+        self.keep_logits = checkpoint.state["keep_logits"]
         self.initial_loss, self.best = checkpoint.state["initial_loss"], dict(checkpoint.best)
         return Progress(**checkpoint.state["progress"])
 

@@ -15,6 +15,7 @@ from lawtune.records import read_qa
 from lawtune.starter import QA
 from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import trainable
+from lawtune.train.distributed import Alone
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
 from lawtune.train.loss import LossEngine, resolve_precision
 from lawtune.train.order import training_data
@@ -36,7 +37,8 @@ def gain(target: str, precision: str, spill: Path) -> float:
         base.model, LoraConfig(r=8, alpha=16, dropout=0.0, target_modules=(target,))
     )
     engine = LossEngine(model, base.tokenizer.pad_token_id, precision)
-    list(fill_caches(engine, {"training": train}, SETTINGS, spill))
+    keep_logits, splits = target == "lm_head", {"training": train}
+    list(fill_caches(engine, splits, SETTINGS, spill, Alone(), keep_logits))
     before = engine.mean_loss(validation)
     Loop(
         engine,

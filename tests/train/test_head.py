@@ -61,6 +61,24 @@ def test_equals_the_plain_loss_whatever_the_chunk(chunk: int):
         assert torch.linalg.norm(mine - theirs) <= 1e-6 * torch.linalg.norm(theirs)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_logits_that_are_known_in_pieces_give_the_same(dtype: torch.dtype):
+    """Pieces that end where no chunk does, a bias, and rows of the model's own answers."""
+    head, hidden, *data = make(
+        torch.float64 if dtype == torch.float64 else torch.float32, bias=True
+    )
+    fused = HeadCrossEntropy(head, dtype, chunk=4)
+    known = torch.empty(ROWS, VOCABULARY, dtype=dtype)
+    fused.frozen_logits(hidden.to(dtype), known)
+    tolerance = 1e-12 if dtype == torch.float64 else 0.06
+    for repeats in (None, torch.arange(ROWS) % 3 == 0):
+        anew, _ = fused.loss_sum(hidden, *data, repeats)
+        ours, _ = fused.loss_sum(hidden, *data, repeats, known.split([3, 6, 2]))
+        assert ours.item() == pytest.approx(anew.item(), rel=tolerance)
+        for mine, theirs in zip(gradients(ours, head), gradients(anew, head), strict=True):
+            assert torch.linalg.norm(mine - theirs) <= tolerance * torch.linalg.norm(theirs)
+
+
 def test_without_gradient_it_is_the_loss_of_each_row():
     head, hidden, _, labels = make(torch.float32)
     rows = HeadCrossEntropy(head, torch.float32, 4).losses(hidden, labels)

@@ -171,8 +171,8 @@ def test_a_run_on_disk_or_in_memory_whole_or_resumed_is_the_same(
     if targets == ["c_attn"]:
         assert_same_adapter(memory.folder, spilt.folder)
     else:  # without room, logits are not kept: they are computed in other company
-        ends = [result.metrics["best_validation_loss"] for result in (memory, spilt)]
-        assert ends[0] == pytest.approx(ends[1], rel=1e-3)
+        for name, value in weights(memory.folder).items():
+            assert (weights(spilt.folder)[name] - value).norm() <= 2e-3 * value.norm()
     assert not (spilt.folder / SPILL_FOLDER).exists()
     config = make_config(tmp_path, gpt2_base, "stopped", lora, cache_budget=0)
     assert run_signalled(config, tmp_path, [signal.SIGTERM]).returncode == 143
@@ -188,9 +188,8 @@ def test_another_seed_rank_and_rate_take_the_same_cache_and_say_so(tmp_path: Pat
     finetune(make_config(tmp_path, gpt2_base, "first", **kept))
     lora, train = {"r": 2, "alpha": 3}, {"seed": 7, "learning_rate": 1e-3, "epochs": 1}
     other = finetune(make_config(tmp_path, gpt2_base, "second", lora, **train, **kept))
-    # The layers' output and the logits, of training and of validation.
-    assert sum("read from" in text for text in notes(other.folder)) == 4
-    assert len(list((tmp_path / "kept").iterdir())) == 4
+    assert sum("read from" in text for text in notes(other.folder)) == 2
+    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 def test_a_short_run_computes_only_what_it_uses(tmp_path: Path, gpt2_base: Path):
@@ -199,7 +198,7 @@ def test_a_short_run_computes_only_what_it_uses(tmp_path: Path, gpt2_base: Path)
     sizes = [load_file(p)["hidden"].shape[0] for p in (tmp_path / "kept").glob("*/hidden*")]
     finetune(make_config(tmp_path, gpt2_base, "long", max_steps=5, **kept))
     longer = [load_file(p)["hidden"].shape[0] for p in (tmp_path / "kept").glob("*/hidden*")]
-    assert len(sizes) == 4 and len(longer) == 6
+    assert len(sizes) == 2 and len(longer) == 3
     assert max(longer) > max(sizes)
 
 

@@ -14,6 +14,7 @@ from lawtune.data.encode import Window
 from lawtune.model.lora import attach_lora
 from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import trainable
+from lawtune.train.distributed import Alone
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
 from lawtune.train.loss import LossEngine
 from lawtune.train.order import training_data
@@ -100,7 +101,9 @@ def train_peer(model, windows: Sequence[Window], folder: Path) -> list[float]:
 
 def train_ours(model, caches: int, spill: Path) -> list[float]:
     engine = LossEngine(model, pad_id=2)
-    assert len(list(fill_caches(engine, {"training": WINDOWS}, SETTINGS, spill))) == caches
+    splits, keep_logits = {"training": WINDOWS}, caches == 2
+    filled = fill_caches(engine, splits, SETTINGS, spill, Alone(), keep_logits)
+    assert len(list(filled)) == caches
     data = training_data(WINDOWS, SETTINGS, micro_batch_tokens=40)
     optimizer = torch.optim.AdamW(trainable(model).values(), weight_decay=DECAY)
     records = []

@@ -16,7 +16,9 @@ from lawtune.data.encode import Window
 from lawtune.errors import UserError
 from lawtune.model.lora import attach_lora
 from lawtune.train import memory, prefix_cache
-from lawtune.train.caches import fill_caches
+from lawtune.train.caches import logits_fit
+from lawtune.train.distributed import Alone
+from lawtune.train.head import HeadCrossEntropy
 from lawtune.train.loss import LossEngine
 from lawtune.train.memory import MemoryWatch
 from lawtune.train.prefix import split_model
@@ -63,9 +65,9 @@ def cache(engine: LossEngine, windows, folder: Path | None = None):
     return open_cache(engine.cache_plan(windows), engine.lower, folder)
 
 
-def cache_logits(engine: LossEngine, windows, folder: Path | None = None):
-    engine.use(cache(engine, windows, folder))
-    kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, folder)
+def keep_logits(engine: LossEngine, windows):
+    engine.use(cache(engine, windows))
+    kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, None)
     engine.use_logits(kept)
     return kept
 
@@ -101,12 +103,11 @@ def test_bf16_cached_equals_bf16_uncached(adapter: str):
     assert kept.dtype == (torch.bfloat16 if adapter == "lm_head" else torch.float32)
 
 
-@pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("model", MODELS)
-def test_kept_logits_equal_those_computed_anew(model: str, on_disk: bool, tmp_path: Path):
+def test_kept_logits_equal_those_computed_anew(model: str, monkeypatch):
     windows, unseen = make_windows(9), make_windows(3, seed=8)
     plain, kept = make_engine(model, HEAD), make_engine(model, HEAD)
-    cache_logits(kept, windows, tmp_path if on_disk else None)
+    keep_logits(kept, windows)
     for engine in (plain, kept):
         engine.project_at_most(7)  # windows are cut in two
     for step in ([windows[:4], windows[4:]], [unseen, windows[:2]]):
@@ -116,14 +117,20 @@ def test_kept_logits_equal_those_computed_anew(model: str, on_disk: bool, tmp_pa
             results.append((engine.accumulate(step).loss, gradients(engine.model)))
         assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
         assert_close_norms(results[1][1], results[0][1])
-    assert kept.mean_loss(windows) == pytest.approx(plain.mean_loss(windows), rel=1e-6)
+    expected = plain.mean_loss(windows)
+    # And without a look at the projection.
+    monkeypatch.setattr(HeadCrossEntropy, "weight", None)
+    assert kept.mean_loss(windows) == pytest.approx(expected, rel=1e-6)
+    kept.accumulate([windows])
+    with pytest.raises(TypeError):
+        kept.accumulate([unseen])
 
 
 def test_bf16_logits_that_are_kept_err_no_more_than_those_computed_anew():
     windows, gradient = make_windows(9), {}
     engines = {"exact": make_engine("llama", HEAD), "anew": make_engine("llama", HEAD, "bf16")}
     engines["kept"] = make_engine("llama", HEAD, "bf16")
-    cache_logits(engines["kept"], windows)
+    keep_logits(engines["kept"], windows)
     for name, engine in engines.items():
         torch.manual_seed(1)
         engine.accumulate([windows])
@@ -133,40 +140,42 @@ def test_bf16_logits_that_are_kept_err_no_more_than_those_computed_anew():
     assert error["kept"] < 1.2 * error["anew"] < 0.05
 
 
-def test_kept_logits_are_of_the_frozen_projection_alone(tmp_path: Path, monkeypatch):
-    windows = make_windows(6)
-    first, other = make_engine("llama", HEAD), make_engine("llama", replace(HEAD, r=2, alpha=9))
-    kept = cache_logits(first, windows, tmp_path)
-    base = MODELS["llama"]()
+def test_kept_logits_are_of_the_frozen_projection_alone():
+    windows, base = make_windows(6), MODELS["llama"]()
+    kept = keep_logits(make_engine("llama", HEAD), windows)
     for window in windows:
         with torch.no_grad():
             logits = base(torch.tensor([window.ids])).logits[0, window.target_start - 1 : -1]
         assert torch.allclose(kept[window], logits, atol=1e-5)
-    monkeypatch.setattr(LossEngine, "frozen_logits", None)
-    assert "read from" in cache_logits(other, windows, tmp_path).note
-    changed = make_engine("llama", HEAD)
-    with torch.no_grad():
-        changed.model.get_base_model().lm_head.base_layer.weight[5] += 1e-3
-    with pytest.raises(TypeError):
-        cache_logits(changed, windows, tmp_path)
 
 
-def test_logits_are_kept_where_they_have_room_and_are_read_again(tmp_path: Path):
-    windows, kept = make_windows(40), str(tmp_path / "kept")
-    splits = {"training": windows[:30], "validation": windows[30:]}
-    for settings, kinds in (
-        (TrainConfig(epochs=3), 2),
-        (TrainConfig(epochs=3, cache_budget=0), 1),
-        (TrainConfig(epochs=2), 1),
-        (TrainConfig(epochs=2, cache_dir=kept), 2),
-        (TrainConfig(epochs=2, cache_dir=kept, cache_budget=0), 1),
-    ):
-        engine = make_engine("gpt2", HEAD)
-        told = fill_caches(engine, splits, settings, tmp_path / "spill")
-        texts = [text for text, _ in told]
-        assert [text.split(":")[0] for text in texts] == ["training", "validation"] * kinds
-        assert sum("frozen logits" in text for text in texts) == 2 * (kinds - 1)
-    assert make_engine("gpt2", LAST_TWO).logits_plan(windows) is None
+def test_own_answers_are_learnt_from_beside_kept_logits():
+    """What they need of the projection is made in inference mode, and written to outside it."""
+    windows = make_windows(6)
+    engine = make_engine("llama", HEAD, "bf16")
+    keep_logits(engine, windows)
+    engine.own_answers(windows, end_id=-1)
+    own = replace(make_windows(1, seed=8)[0], repeats=(True,) * make_windows(1, seed=8)[0].targets)
+    assert engine.accumulate([[own]]).loss > 0
+    assert engine.accumulate([windows]).loss > 0
+
+
+def test_logits_are_kept_where_they_have_room_and_are_read_often_enough():
+    splits = {"training": make_windows(30), "validation": make_windows(10, seed=1)}
+    engine, alone, room = make_engine("gpt2", HEAD), Alone(), 1e9
+
+    def fit(engine=engine, budget: int = 2000, team=alone, epochs: float = 3, spare: float = room):
+        settings = TrainConfig(cache_budget=budget)
+        return logits_fit(engine, splits, settings, team, epochs, spare)
+
+    class Two(Alone):
+        size = 2
+
+    size = sum(engine.logits_plan(windows).size for windows in splits.values())
+    assert fit() and fit(spare=size)
+    assert not fit(spare=size - 1) and not fit(budget=0)
+    assert not fit(epochs=2.5) and not fit(team=Two())
+    assert not fit(engine=make_engine("gpt2", LAST_TWO))
 
 
 def test_the_frozen_part_is_not_run_again():
