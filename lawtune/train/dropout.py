@@ -124,6 +124,20 @@ def example_seeds(micro_batches: Sequence[Sequence[Window]]) -> list[list[int]]:
     return seeds
 
 
+def rows_between(
+    windows: Sequence[Window], seeds: Sequence[int], chunk: slice
+) -> list[tuple[int, int, int]]:
+    """(seed, first row, end) of the examples whose target rows, one after another, lie in
+    `chunk`."""
+    found, at = [], 0
+    for window, seed in zip(windows, seeds, strict=True):
+        start, stop = max(chunk.start - at, 0), min(chunk.stop - at, window.targets)
+        if start < stop:
+            found.append((seed, start, stop))
+        at += window.targets
+    return found
+
+
 def _draw(seed: int, module: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Random int16 of `shape`; the first rows do not depend on how many are drawn."""
     generator = torch.Generator(device).manual_seed(_hash(f"{seed}/{module}".encode()))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lawtune.train.unlikelihood import unlikelihood
+from lawtune.train.unlikelihood import spare, unlikelihood
 
 SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
@@ -97,10 +97,11 @@ class HeadCrossEntropy:
             product gives the logits: [h, s·x·Aᵀ]·[W, B]ᵀ. All else, and every sum, is float32
             (float64 for float64 input).
         chunk: rows whose logits are alive at once.
+        spared: a token that the unlikelihood leaves as likely as it is (`spare`).
     """
 
-    def __init__(self, head: Head, dtype: torch.dtype, chunk: int):
-        self.head, self.dtype, self.chunk = head, dtype, chunk
+    def __init__(self, head: Head, dtype: torch.dtype, chunk: int, spared: int | None = None):
+        self.head, self.dtype, self.chunk, self.spared = head, dtype, chunk, spared
         self._copy: torch.Tensor | None = None
         self._logits: torch.Tensor | None = None
 
@@ -250,6 +251,8 @@ class _Pass:
         low = self.owner.low_rank(x)
         hidden = hidden.to(self.dtype)
         logits = self._logits(hidden, low, rows)
+        if self.repeats is not None:
+            spare(logits, self.owner.spared)
         losses, scale = exponentiate(logits, labels, self.losses.dtype)
         target = torch.expm1(-losses)[:, None]
         if self.repeats is not None:

@@ -18,13 +18,13 @@ from torch import nn
 from lawtune.data.encode import Window
 from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
-from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install
+from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
 from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten
 from lawtune.train.recompute import recompute_layers
-from lawtune.train.unlikelihood import own_answers, unlikelihood
+from lawtune.train.unlikelihood import own_answers, spare, unlikelihood
 
 Precision = Literal["fp32", "bf16"]
 
@@ -75,14 +75,23 @@ class LossEngine:
     Args:
         model: any causal LM of transformers, with or without a PEFT adapter around it. Its
             adapter's dropout modules are replaced; what it saves stays the same.
+        spared: a token that is left as likely as it is where the model's own answers are made less
+            likely (`lawtune.train.unlikelihood.spare`); None: no token.
     """
 
-    def __init__(self, model: nn.Module, pad_id: int, precision: Precision = "fp32"):
+    def __init__(
+        self,
+        model: nn.Module,
+        pad_id: int,
+        precision: Precision = "fp32",
+        spared: int | None = None,
+    ):
         _expect_padding_without_mask()
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
         self.model = model.eval()
         self.pad_id = pad_id
         self.precision = precision
+        self.spared = spared
         self.device = next(model.parameters()).device
         self._masks = ExampleMasks()
         install(model, self._masks)
@@ -92,7 +101,7 @@ class LossEngine:
         self._packs = self._parts.packs and self.device.type == "cpu"
         self._head = self._parts.head
         head = find_head(self._head)
-        self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS)
+        self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS, spared)
         self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
         self._logits: list[PrefixCache] = []
@@ -251,10 +260,12 @@ class LossEngine:
         loss_sum = torch.zeros((), device=self.device, dtype=torch.float64)
         for start in range(0, len(labels), self._projected_tokens):
             chunk = slice(start, min(start + self._projected_tokens, len(labels)))
-            rows = seeds and Rows(_rows_between(windows, seeds, chunk))
+            rows = seeds and Rows(rows_between(windows, seeds, chunk))
             with self._autocast(), self._masks.over(rows):
-                logits = self._head(leaf[chunk])
-            each = nn.functional.cross_entropy(logits.float(), labels[chunk], reduction="none")
+                logits = self._head(leaf[chunk]).float()
+            if repeats is not None:
+                logits = spare(logits.clone(), self.spared)
+            each = nn.functional.cross_entropy(logits, labels[chunk], reduction="none")
             losses, factor = each.detach(), 1.0
             if repeats is not None:
                 losses, factor = (repeats[chunk] * part for part in unlikelihood(losses))
@@ -282,7 +293,7 @@ class LossEngine:
         lora = self._fused.head.lora
         dropped = hidden
         if lora:
-            rows = seeds and Rows(_rows_between(windows, seeds, slice(0, len(labels))))
+            rows = seeds and Rows(rows_between(windows, seeds, slice(0, len(labels))))
             with self._masks.over(rows):
                 dropped = self._masks.apply(hidden.float(), lora.dropout, lora.number)
         loss, each = self._fused.loss_sum(hidden, dropped, labels, repeats, known)
@@ -368,20 +379,6 @@ def _forward_as(module: nn.Module, forward: Any) -> Iterator[None]:
 
 def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-
-def _rows_between(
-    windows: Sequence[Window], seeds: Sequence[int], chunk: slice
-) -> list[tuple[int, int, int]]:
-    """(seed, first row, end) of the examples whose target rows, one after another, lie in
-    `chunk`."""
-    found, at = [], 0
-    for window, seed in zip(windows, seeds, strict=True):
-        start, stop = max(chunk.start - at, 0), min(chunk.stop - at, window.targets)
-        if start < stop:
-            found.append((seed, start, stop))
-        at += window.targets
-    return found
 
 
 def _expect_padding_without_mask() -> None:

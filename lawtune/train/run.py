@@ -152,7 +152,8 @@ class _Session:
         settings, tokenizer = config.train, subject.tokenizer
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         device = next(subject.model.parameters()).device
-        engine = LossEngine(subject.model, pad, resolve_precision(settings.precision, device))
+        precision = resolve_precision(settings.precision, device)
+        engine = LossEngine(subject.model, pad, precision, tokenizer.eos_token_id)
         if settings.gradient_checkpointing:
             engine.recompute_layers()
         cut = Cut(resolve_micro_batch_tokens(settings.micro_batch_tokens, device))

@@ -2,8 +2,8 @@
 
 A small model that is tuned on gold answers alone, decoded greedily, soon says the same words over
 and over. Sequence-level unlikelihood training (Welleck et al. 2020, arXiv:1908.04319) shows it its
-own greedy answers and takes probability from every token of a repeated run; decoding stays as it
-is.
+own greedy answers and takes probability from every token of a repeated run, for all tokens but
+that which ends an answer; decoding stays as it is.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,17 @@ def unlikelihood(losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """−log(1 − p) for tokens whose −log p is `losses`, and its derivative by −log p."""
     left = (-torch.expm1(-losses)).clamp(min=LEAST)
     return -left.log(), -torch.exp(-losses) / left
+
+
+def spare(logits: torch.Tensor, token: int | None) -> torch.Tensor:
+    """`logits` [rows, vocabulary], in place, without `token`, which no gradient then reaches.
+
+    Probability that is taken from a loop goes to all other tokens as they are likely. Were the end
+    of an answer among them, answers would learn to end early; it is gold answers that teach where.
+    """
+    if token is not None:
+        logits[:, token] = torch.finfo(logits.dtype).min
+    return logits
 
 
 def repeats(tokens: Sequence[int], run: int = RUN) -> tuple[bool, ...]:

@@ -41,24 +41,38 @@ def make_model(targets):
     return tiny.with_lora(tiny.make_gpt2(tiny.make_tokenizer()), targets)
 
 
+@pytest.mark.parametrize("spared", [None, END])
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("targets", [["lm_head"], ["c_attn"], ["c_attn", "lm_head"]])
-def test_an_own_answers_gradient_is_that_of_the_definition(targets, fused):
+def test_an_own_answers_gradient_is_that_of_the_definition(targets, fused, spared):
     model = make_model(targets)
     ids = (7, 8, 9, 20, 21, 22, 20, 21)
-    engine = LossEngine(model, PAD)
+    engine = LossEngine(model, PAD, spared=spared)
     if not fused:
         engine._fused = None  # as for a projection that is more than a linear layer
     engine.accumulate([[Window(ids, 3, "", MARKS)]])
     ours = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
     logits = model(torch.tensor([ids])).logits[0, 2:-1]
+    if spared is not None:  # what is left shares all the probability
+        kept = torch.arange(logits.shape[-1]) != spared
+        logits = torch.where(kept, logits, -torch.inf)
     p = logits.softmax(-1).gather(1, torch.tensor(ids[3:])[:, None]).squeeze(1)
     (-torch.log1p(-p)[list(MARKS)].sum() / len(MARKS)).backward()
     theirs = {n: q.grad for n, q in model.named_parameters() if q.grad is not None}
     assert ours.keys() == theirs.keys() and ours
     for name, expected in theirs.items():
         assert torch.linalg.norm(ours[name] - expected) <= 1e-5 * torch.linalg.norm(expected)
+
+
+def test_the_end_of_an_answer_is_neither_pushed_nor_pulled():
+    torch.manual_seed(0)
+    weight = torch.randn(40, 6, dtype=torch.float64, requires_grad=True)
+    hidden, labels = torch.randn(5, 6, dtype=torch.float64), torch.tensor([3, 4, 3, 4, END])
+    fused = HeadCrossEntropy(Head(weight), torch.float64, chunk=2, spared=END)
+    fused.loss_sum(hidden, hidden, labels, torch.tensor([True] * 4 + [False]))[0].backward()
+    assert weight.grad[END].abs().max() == 0 and weight.grad.isfinite().all()
+    assert (weight.grad.abs().sum(1) > 0).sum() == 39
 
 
 def test_gradcheck_of_the_hidden_states():
