@@ -74,18 +74,13 @@ class Trial:
 
 
 PLAIN = Trial("all-linear", r=16, learning_rate=2e-3, epochs=1, unlikelihood_every=None)
-AGAINST_LOOPS = replace(PLAIN, epochs=2, unlikelihood_every=2)
 TRIALS = {
     "plain": PLAIN,
     "plain, lm_head": replace(PLAIN, targets=("lm_head",)),
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "plain, lr 4e-3": replace(PLAIN, learning_rate=4e-3),
-    "2 epochs": AGAINST_LOOPS,
-    "2 epochs, every step": replace(AGAINST_LOOPS, unlikelihood_every=1),
-    "4 epochs": replace(AGAINST_LOOPS, epochs=4),
-    "chosen": replace(AGAINST_LOOPS, epochs=4, r=64),
+    "chosen": replace(PLAIN, r=64, epochs=4, unlikelihood_every=2),
 }
 
 
