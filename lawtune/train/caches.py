@@ -10,9 +10,9 @@ from lawtune.train.distributed import Alone
 from lawtune.train.loss import LossEngine
 from lawtune.train.prefix_cache import PrefixCache, choose_folder, fit, open_cache
 
-KEEP_LOGITS_EPOCHS = 3
-"""From how many epochs on logits are kept: with fewer, writing them to fresh memory costs more than
-the products that are spared."""
+KEEP_LOGITS_EPOCHS = 2
+"""From how many epochs on logits are kept: with fewer, no product is spared, and fresh memory is
+written to for nothing."""
 
 
 def fill_caches(

@@ -174,7 +174,7 @@ def test_logits_are_kept_where_they_have_room_and_are_read_often_enough():
     size = sum(engine.logits_plan(windows).size for windows in splits.values())
     assert fit() and fit(spare=size)
     assert not fit(spare=size - 1) and not fit(budget=0)
-    assert not fit(epochs=2.5) and not fit(team=Two())
+    assert fit(epochs=2) and not fit(epochs=1.5) and not fit(team=Two())
     assert not fit(engine=make_engine("gpt2", LAST_TWO))
 
 
