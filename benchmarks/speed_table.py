@@ -80,6 +80,12 @@ class Figures:
         """An epoch after the first."""
         return self.median(recipe, family, lambda row: statistics.median(row["epoch_seconds"][1:]))
 
+    def time(self, recipe: str, family: str, epochs: int | str) -> float | None:
+        """`seconds` of so many epochs, or that of a `later` one."""
+        if epochs == "later":
+            return self.later(recipe, family)
+        return self.seconds(recipe, family, epochs)
+
     def memory(self, recipe: str, family: str) -> float | None:
         return self.median(recipe, family, lambda row: row["peak_rss_mb"])
 
@@ -156,25 +162,18 @@ SHARES = (("lm_head", "lawtune-lean", 0.50), ("c_attn", "lawtune", 0.55))
 
 def goals(figures: Figures) -> str:
     """Ratios to the peers, beside what was aimed at."""
-    head = (
-        "recipe | epochs | contender | against | times faster | goal | share of its memory | goal"
-    )
-    lines = [f"| {head} |", "|---|---|---|---|---|---|---|---|"]
+    titles = ("recipe", "epochs", "contender", "against", "times faster", "goal")
+    titles += ("share of its memory", "goal")
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for ours in ("lawtune", "lawtune-lean"):
         for recipe, epochs, peers, goal, memory_goal in GOALS:
-            later = epochs == "later"
-
-            def time(family: str, recipe: str = recipe, epochs: int | str = epochs) -> float | None:
-                if epochs == "later":
-                    return figures.later(recipe, family)
-                return figures.seconds(recipe, family, epochs)
-
-            times = {family: seconds for family in peers if (seconds := time(family))}
-            if not times or not (mine := time(ours)):
+            mine = figures.time(recipe, ours, epochs)
+            times = {peer: found for peer in peers if (found := figures.time(recipe, peer, epochs))}
+            if not times or not mine:
                 continue
             rival = min(times, key=times.get)
             share = figures.memory(recipe, ours) / figures.memory(recipe, rival)
-            cells = [recipe, "each after the first" if later else epochs, ours]
+            cells = [recipe, "each after the first" if epochs == "later" else epochs, ours]
             cells += [contender(figures, recipe, rival), f"{times[rival] / mine:.2f}"]
             cells += [f"≥ {goal:g}", f"{share:.2f}", f"≤ {memory_goal:.1f}" if memory_goal else "—"]
             lines.append(f"| {' | '.join(map(str, cells))} |")

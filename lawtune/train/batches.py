@@ -2,7 +2,7 @@
 resumed run goes on exactly where it stopped."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +74,17 @@ def cut_by_tokens(indices: Iterable[int], lengths: Sequence[int], micro_tokens: 
             micro_batches.append([index])
             longest = lengths[index]
     return micro_batches
+
+
+def parts_within(lengths: Iterable[int], rows: slice) -> Iterator[tuple[int, int, int]]:
+    """Of parts that stand one after another, those that reach into `rows`: (the part's index, its
+    first row there, the end of its rows there), counted within the part."""
+    at = 0
+    for index, length in enumerate(lengths):
+        start, stop = max(rows.start - at, 0), min(rows.stop - at, length)
+        if start < stop:
+            yield index, start, stop
+        at += length
 
 
 def collate(windows: Sequence[Window], pad_id: int) -> Batch:

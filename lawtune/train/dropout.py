@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lawtune.data.encode import Window
+from lawtune.train.batches import parts_within
 
 _LEVELS = 1 << 16
 """A mask's element is decided by 16 random bits: a quarter of a float's cost."""
@@ -129,13 +130,8 @@ def rows_between(
 ) -> list[tuple[int, int, int]]:
     """(seed, first row, end) of the examples whose target rows, one after another, lie in
     `chunk`."""
-    found, at = [], 0
-    for window, seed in zip(windows, seeds, strict=True):
-        start, stop = max(chunk.start - at, 0), min(chunk.stop - at, window.targets)
-        if start < stop:
-            found.append((seed, start, stop))
-        at += window.targets
-    return found
+    parts = parts_within((window.targets for window in windows), chunk)
+    return [(seeds[index], start, stop) for index, start, stop in parts]
 
 
 def _draw(seed: int, module: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:

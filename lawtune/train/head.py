@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lawtune.train.batches import parts_within
 from lawtune.train.unlikelihood import spare, unlikelihood
 
 SOFTMAX_ROWS = 16
@@ -281,12 +282,10 @@ class _Pass:
     def _logits(self, hidden: torch.Tensor, low: torch.Tensor | None, rows: slice) -> torch.Tensor:
         if not self.known:
             return self.owner.logits(hidden, low, self.weight)
-        logits, at = self.owner.room(len(hidden)), -rows.start
-        for piece in self.known:
-            start, stop = max(at, 0), min(at + len(piece), len(logits))
-            if start < stop:
-                logits[start:stop] = piece[start - at : stop - at]
-            at += len(piece)
+        logits, at = self.owner.room(len(hidden)), 0
+        for index, start, stop in parts_within(map(len, self.known), rows):
+            logits[at : at + stop - start] = self.known[index][start:stop]
+            at += stop - start
         return logits.addmm_(low.to(self.dtype), self.b.T)
 
     def _low_rank(

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +62,24 @@ class Plan:
         cut = cut_by_tokens(range(len(lengths)), lengths, FILL_TOKENS)
         return [[self.windows[index] for index in batch] for batch in cut]
 
-    def places(self) -> tuple[dict[Window, slice], int]:
-        """Where each window's rows lie, and how many rows there are: a batch's lie together."""
+    def places(self) -> dict[Window, slice]:
+        """Where each window's rows lie: a batch's lie together."""
         found, at = {}, 0
         for batch in self.batches():
             for window in batch:
                 found[window] = slice(at, at + self.count(window))
                 at = found[window].stop
-        return found, at
+        return found
+
+    @property
+    def rows(self) -> int:
+        """How many rows are kept of all windows."""
+        return sum(self.count(window) for window in self.windows)
 
     @property
     def size(self) -> int:
         """Bytes of all rows."""
-        rows = sum(self.count(window) for window in self.windows)
-        return rows * self.width * self.dtype.itemsize
+        return self.rows * self.width * self.dtype.itemsize
 
     def identity(self) -> dict[str, Any]:
         """The key, with the rows' form and the hash of the windows' token ids: tokenizer, template
@@ -158,10 +163,10 @@ def open_cache(
     """
     team = team or Alone()
     started = time.perf_counter()
-    places, count = plan.places()
+    places = plan.places()
     megabytes = f"{plan.size / 1e6:,.0f} MB"
     if folder is None:
-        rows = torch.empty(count, plan.width, dtype=plan.dtype)
+        rows = torch.empty(plan.rows, plan.width, dtype=plan.dtype)
         for place, values in _computed(plan, compute, team, rows):
             if values.data_ptr() != rows[place].data_ptr():  # another process's
                 rows[place] = values
@@ -169,7 +174,7 @@ def open_cache(
     identity = plan.identity()
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     target = folder / f"prefix-{name}"
-    mapping, damage = _read(target, identity, (count, plan.width))
+    mapping, damage = _read(target, identity, (plan.rows, plan.width))
     if all(team.each(mapping is not None)):
         how = f"read from {target} ({megabytes}), checked in {{}}"
         return _told(_rows_in(mapping, plan), places, started, how, mapping)
@@ -180,7 +185,7 @@ def open_cache(
             pass
     team.wait()
     with team.together():
-        mapping, unreadable = _read(target, identity, (count, plan.width))
+        mapping, unreadable = _read(target, identity, (plan.rows, plan.width))
         if mapping is None:
             unreadable = unreadable or "it is not there; is it on a disk that all processes see?"
             raise UserError(f"the cache just written to {target} cannot be read: {unreadable}")
@@ -205,15 +210,15 @@ def _computed(
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """(place, rows) of each batch, in order: computed where they belong in `rows`, or else in
     memory that the next batch takes again."""
-    places, _ = plan.places()
     batches = plan.batches()
-    spans = [slice(places[batch[0]].start, places[batch[-1]].stop) for batch in batches]
-    longest = max((span.stop - span.start for span in spans), default=0)
+    counts = [sum(plan.count(window) for window in batch) for batch in batches]
+    ends = list(accumulate(counts))
+    spans = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    longest = max(counts, default=0)
     room = torch.empty(longest, plan.width, dtype=plan.dtype) if rows is None else rows
 
     def run(number: int) -> torch.Tensor:
-        span = spans[number]
-        values = room[: span.stop - span.start] if rows is None else rows[span]
+        values = room[: counts[number]] if rows is None else rows[spans[number]]
         with torch.inference_mode():
             compute(batches[number], values)
         return values
@@ -225,9 +230,8 @@ def _write(
     target: Path, plan: Plan, compute: Compute, identity: dict[str, Any], team: Alone
 ) -> None:
     """Fill `target`, batch by batch, so that no more than one is ever in memory."""
-    count, row = plan.places()[1], plan.width * plan.dtype.itemsize
-    shape = {"dtype": _DTYPES[plan.dtype], "shape": [count, plan.width]}
-    header = json.dumps({_TENSOR: shape | {"data_offsets": [0, count * row]}}).encode()
+    shape = {"dtype": _DTYPES[plan.dtype], "shape": [plan.rows, plan.width]}
+    header = json.dumps({_TENSOR: shape | {"data_offsets": [0, plan.size]}}).encode()
     # The data begin at a multiple of 64 bytes: spaces may follow the header's JSON.
     header += b" " * (-(len(header) + 8) % 64)
     try:
@@ -236,7 +240,7 @@ def _write(
             with open(folder / HIDDEN_FILE, "wb") as file:
                 file.write(len(header).to_bytes(8, "little") + header)
                 # Written, not memory-mapped: a full disk is then an error and not a crash.
-                file.truncate(file.tell() + count * row)
+                file.truncate(file.tell() + plan.size)
                 for _, values in _computed(plan, compute, team):
                     file.write(values.view(torch.uint8).numpy())
             write_json(folder / KEY_FILE, identity)

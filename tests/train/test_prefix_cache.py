@@ -72,13 +72,7 @@ def keep_logits(engine: LossEngine, windows):
     return kept
 
 
-@pytest.mark.parametrize("on_disk", [False, True])
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("model", MODELS)
-def test_cached_equals_uncached(model: str, adapter: str, on_disk: bool, tmp_path: Path):
-    windows, unseen = make_windows(9), make_windows(3, seed=8)
-    plain, cached = make_engine(model, ADAPTERS[adapter]), make_engine(model, ADAPTERS[adapter])
-    cached.use(cache(cached, windows, tmp_path if on_disk else None))
+def assert_same_steps(plain: LossEngine, cached: LossEngine, windows, unseen):
     for step in ([windows[:4], windows[4:]], [unseen, windows[:2]]):
         results = []
         for engine in (plain, cached):
@@ -86,6 +80,16 @@ def test_cached_equals_uncached(model: str, adapter: str, on_disk: bool, tmp_pat
             results.append((engine.accumulate(step).loss, gradients(engine.model)))
         assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
         assert_close_norms(results[1][1], results[0][1])
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("model", MODELS)
+def test_cached_equals_uncached(model: str, adapter: str, on_disk: bool, tmp_path: Path):
+    windows, unseen = make_windows(9), make_windows(3, seed=8)
+    plain, cached = make_engine(model, ADAPTERS[adapter]), make_engine(model, ADAPTERS[adapter])
+    cached.use(cache(cached, windows, tmp_path if on_disk else None))
+    assert_same_steps(plain, cached, windows, unseen)
     assert cached.mean_loss(windows) == pytest.approx(plain.mean_loss(windows), rel=1e-6)
 
 
@@ -110,13 +114,7 @@ def test_kept_logits_equal_those_computed_anew(model: str, monkeypatch):
     keep_logits(kept, windows)
     for engine in (plain, kept):
         engine.project_at_most(7)  # windows are cut in two
-    for step in ([windows[:4], windows[4:]], [unseen, windows[:2]]):
-        results = []
-        for engine in (plain, kept):
-            torch.manual_seed(1)
-            results.append((engine.accumulate(step).loss, gradients(engine.model)))
-        assert results[1][0] == pytest.approx(results[0][0], rel=1e-6)
-        assert_close_norms(results[1][1], results[0][1])
+    assert_same_steps(plain, kept, windows, unseen)
     expected = plain.mean_loss(windows)
     # And without a look at the projection.
     monkeypatch.setattr(HeadCrossEntropy, "weight", None)
@@ -155,7 +153,8 @@ def test_own_answers_are_learnt_from_beside_kept_logits():
     engine = make_engine("llama", HEAD, "bf16")
     keep_logits(engine, windows)
     engine.own_answers(windows, end_id=-1)
-    own = replace(make_windows(1, seed=8)[0], repeats=(True,) * make_windows(1, seed=8)[0].targets)
+    (unseen,) = make_windows(1, seed=8)
+    own = replace(unseen, repeats=(True,) * unseen.targets)
     assert engine.accumulate([[own]]).loss > 0
     assert engine.accumulate([windows]).loss > 0
 
