@@ -50,6 +50,7 @@ class Trial:
 
     targets: str | tuple[str, ...]
     r: int
+    dropout: float
     learning_rate: float
     epochs: int
     unlikelihood_every: int | None
@@ -59,7 +60,12 @@ class Trial:
         return FinetuneConfig(
             base="starter",
             data=DataConfig(str(QA / "train.jsonl"), str(QA / "validation.jsonl")),
-            lora=LoraConfig(r=self.r, alpha=2 * self.r, target_modules=self.targets),
+            lora=LoraConfig(
+                r=self.r,
+                alpha=2 * self.r,
+                dropout=self.dropout,
+                target_modules=self.targets,
+            ),
             train=TrainConfig(
                 epochs=self.epochs,
                 learning_rate=self.learning_rate,
@@ -73,7 +79,9 @@ class Trial:
         )
 
 
-PLAIN = Trial("all-linear", r=16, learning_rate=2e-3, epochs=1, unlikelihood_every=None)
+PLAIN = Trial(
+    "all-linear", r=16, dropout=0.1, learning_rate=2e-3, epochs=1, unlikelihood_every=None
+)
 TRIALS = {
     "plain": PLAIN,
     "plain, lm_head": replace(PLAIN, targets=("lm_head",)),
@@ -81,6 +89,7 @@ TRIALS = {
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
     "chosen": replace(PLAIN, r=64, epochs=4, unlikelihood_every=2),
+    "chosen, dropout 0.3": replace(PLAIN, r=64, dropout=0.3, epochs=4, unlikelihood_every=2),
 }
 
 

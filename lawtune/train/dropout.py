@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -75,7 +76,7 @@ class ExampleMasks:
             drawn = _draw(seed, module, (stop, x.shape[-1]), x.device)[start:]
             if rows.padded_to is not None:
                 at = number * rows.padded_to
-            flat[at : at + stop - start] = drawn >= lowest
+            torch.ge(drawn, lowest, out=flat[at : at + stop - start])
             at += stop - start
         return kept
 
@@ -136,12 +137,17 @@ def rows_between(
 
 def _draw(seed: int, module: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Random int16 of `shape`; the first rows do not depend on how many are drawn."""
-    generator = torch.Generator(device).manual_seed(_hash(f"{seed}/{module}".encode()))
-    count = shape[0] * shape[1]
-    words = torch.randint(
-        -(1 << 63), (1 << 63) - 1, (-(-count // 4),), generator=generator, device=device
-    )
-    return words.view(torch.int16)[:count].view(shape)
+    seed, count = _hash(f"{seed}/{module}".encode()), shape[0] * shape[1]
+    words = -(-count // 4)
+    if device.type == "cpu":
+        # A quarter of the time of torch's own generator.
+        drawn = torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int64))
+    else:
+        generator = torch.Generator(device).manual_seed(seed)
+        drawn = torch.randint(
+            -(1 << 63), (1 << 63) - 1, (words,), generator=generator, device=device
+        )
+    return drawn.view(torch.int16)[:count].view(shape)
 
 
 def _hash(content: bytes) -> int:

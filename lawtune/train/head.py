@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from lawtune.train.batches import parts_within
+from lawtune.train.frozen import FrozenMatrix
 from lawtune.train.unlikelihood import spare, unlikelihood
 
 SOFTMAX_ROWS = 16
@@ -104,6 +105,7 @@ class HeadCrossEntropy:
     def __init__(self, head: Head, dtype: torch.dtype, chunk: int, spared: int | None = None):
         self.head, self.dtype, self.chunk, self.spared = head, dtype, chunk, spared
         self._copy: torch.Tensor | None = None
+        self._transposed: FrozenMatrix | None = None
         self._logits: torch.Tensor | None = None
 
     def losses(self, hidden: torch.Tensor, labels: torch.Tensor, known: Known = ()) -> torch.Tensor:
@@ -196,6 +198,18 @@ class HeadCrossEntropy:
             self._copy[:, weight.shape[1] :] = lora.b.detach()
         return self._copy
 
+    def back(self, grad: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """grad·W, [rows, width]: what of a gradient of the logits reaches the hidden states.
+
+        Args:
+            grad: [rows, vocabulary] in `dtype`; weight: `weight()`.
+        """
+        if weight is not self._copy or grad.device.type != "cpu":
+            return grad @ weight[:, : self.head.weight.shape[1]]
+        if self._transposed is None:
+            self._transposed = FrozenMatrix(self.head.weight.detach().T)
+        return self._transposed.product(grad)
+
     def room(self, rows: int) -> torch.Tensor:
         """Where the logits of a chunk go, [rows, vocabulary], the same memory every time: fresh
         pages would cost a tenth of the product."""
@@ -215,7 +229,7 @@ class HeadCrossEntropy:
 
     def let_go(self) -> None:
         """Give back what only unknown logits need; whoever computes some makes it anew."""
-        self._logits = self._copy = None
+        self._logits = self._copy = self._transposed = None
 
 
 class _Pass:
@@ -269,7 +283,7 @@ class _Pass:
             self.gradients["weight"] += logits.T @ (exact * scale).to(self.dtype)
             self.gradients["weight"].index_add_(0, labels, exact * target)
         if "hidden" in self.gradients:
-            product = logits @ self.weight[:, : self.width]
+            product = self.owner.back(logits, self.weight)
             at_target = self.head.weight.detach()[labels] * target
             self.gradients["hidden"][rows] = product * scale + at_target
         if "b" in self.gradients:

@@ -20,6 +20,7 @@ from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
 from lawtune.train.head import HeadCrossEntropy, find_head
+from lawtune.train.last_layer import LastLayer
 from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten
@@ -107,6 +108,7 @@ class LossEngine:
         self._logits: list[PrefixCache] = []
         if self.device.type == "cpu" and precision == "bf16":
             lighten(unwrapped(model).base_model, self._masks)
+        self._last: LastLayer | None = LastLayer(model, self._masks)
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
         """What there is to cache of `windows`: the output of the layers below the lowest one that
@@ -138,10 +140,11 @@ class LossEngine:
     def lower(self, windows: Sequence[Window], out: torch.Tensor) -> None:
         """Write the rows of a `cache_plan`, the frozen part's output."""
         batch = self._lay(windows)
-        with self._autocast():
-            hidden = self._parts.lower(batch.ids.to(self.device), batch.lengths)
+        ids, targets = batch.ids.to(self.device), self._positions(batch)
+        with self._autocast(), self._reading(targets if self._parts.is_whole else None, None):
+            hidden = self._parts.lower(ids, batch.lengths)
         if self._parts.is_whole:
-            out.copy_(self._predicting(hidden, batch))
+            out.copy_(hidden.flatten(0, 1).index_select(0, targets))
         elif batch.lengths:
             out.copy_(hidden[0])
         else:
@@ -214,7 +217,8 @@ class LossEngine:
     def recompute_layers(self) -> None:
         """Keep no more than each layer's input for the gradient (`lawtune.train.recompute`)."""
         recompute_layers(self.model, self._masks)
-        self._packs = False  # the second pass would not know where the examples end
+        # The second pass would not know where the examples end, nor what is read.
+        self._packs, self._last = False, None
 
     def stand_in(self, window: Window) -> None:
         """A pass forwards and back like any other, which adds nothing to any gradient."""
@@ -316,19 +320,27 @@ class LossEngine:
             [(s, 0, len(w.ids)) for s, w in zip(seeds, windows, strict=True)],
             None if batch.lengths else batch.ids.shape[1],
         )
-        with self._autocast(), self._masks.over(drawn):
+        read = seeds and Rows(
+            [(s, w.target_start - 1, len(w.ids) - 1) for s, w in zip(seeds, windows, strict=True)]
+        )
+        targets = self._positions(batch)
+        with self._autocast(), self._masks.over(drawn), self._reading(targets, read):
             if cached:
                 rows = torch.cat(cached)[None] if batch.lengths else _padded(cached)
                 hidden = self._parts.upper(rows.to(self.device), batch.lengths)
             else:
                 hidden = self._parts.trunk(batch.ids.to(self.device), batch.lengths)
-        hidden = self._predicting(hidden, batch)
+        hidden = hidden.flatten(0, 1).index_select(0, targets)
         return hidden.to(self._row_dtype()) if self._fused else hidden
 
-    def _predicting(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Of [examples, longest, width], the rows that predict a target, one after another."""
-        positions = (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
-        return hidden.flatten(0, 1).index_select(0, positions)
+    def _positions(self, batch: Batch) -> torch.Tensor:
+        """Which positions predict a target, counted over examples and positions."""
+        return (batch.labels.flatten() != IGNORED).nonzero().squeeze(1).to(self.device)
+
+    def _reading(self, positions: torch.Tensor | None, rows: Rows | None) -> Any:
+        if self._last is None or positions is None:
+            return nullcontext()
+        return self._last.reading(positions, rows)
 
     def _lay(self, windows: Sequence[Window]) -> Batch:
         return pack(windows) if self._packs else collate(windows, self.pad_id)

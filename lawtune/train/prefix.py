@@ -113,6 +113,8 @@ def hash_lower(model: nn.Module, boundary: int) -> str:
             continue
         if hasattr(tensor, "full_tensor"):
             tensor = tensor.full_tensor()  # spread over several processes
+        if tensor.is_mkldnn:
+            tensor = tensor.to_dense()
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return total.hexdigest()

@@ -91,7 +91,11 @@ def test_names_and_what_trains_stay_and_frozen_projections_halve(model: str):
     before, after = plain.state_dict(), light.state_dict()
     assert before.keys() == after.keys()
     for name, tensor in after.items():
-        assert torch.equal(tensor, before[name].to(tensor.dtype))
+        values = tensor.to_dense() if tensor.is_mkldnn else tensor
+        # In order, a matrix is [outputs, inputs], which GPT-2's is not.
+        turned = tensor.is_mkldnn and model == "gpt2"
+        expected = before[name].T if turned else before[name]
+        assert torch.equal(values, expected.to(tensor.dtype))
         halved = ".h." in name or ".layers." in name
         halved &= "lora" not in name and "ln_" not in name and "norm" not in name
         assert tensor.dtype == (torch.bfloat16 if halved else torch.float32)
