@@ -8,6 +8,7 @@ from lawtune.config import TrainConfig
 from lawtune.data.encode import Window
 from lawtune.train.distributed import Alone
 from lawtune.train.loss import LossEngine
+from lawtune.train.memory import trim
 from lawtune.train.prefix_cache import PrefixCache, choose_folder, fit, open_cache
 
 KEEP_LOGITS_EPOCHS = 2
@@ -46,6 +47,7 @@ def fill_caches(
         engine.use(kept)
         yield f"{name}: output of the frozen {engine.frozen_part()} {kept.note}", kept
     if keep_logits:
+        trim()  # of the layers' pass
         for name, windows in splits.items():
             kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, None)
             engine.use_logits(kept)

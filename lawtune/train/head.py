@@ -25,6 +25,11 @@ from lawtune.train.unlikelihood import spare, unlikelihood
 SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
 
+REUSED = 16 << 20
+"""Bytes up to which a block that was given back is surely at hand for the next: glibc's malloc
+returns those above 32 MB to the system, and fresh pages would cost a tenth of the product that
+fills them."""
+
 Known = Sequence[torch.Tensor]
 """Rows [rows, vocabulary] that are known beforehand, in pieces, one after another; none: ()."""
 
@@ -94,18 +99,16 @@ class HeadCrossEntropy:
     """The loss of one `Head`, a chunk of rows at a time.
 
     Args:
-        dtype: what products with the vocabulary are computed in, and the exponentials. In
-            bfloat16, a copy of the projection is kept with B as its last columns, so that one
-            product gives the logits: [h, s·x·Aᵀ]·[W, B]ᵀ. All else, and every sum, is float32
-            (float64 for float64 input).
+        dtype: what products with the vocabulary are computed in, and the exponentials; where that
+            is another than the frozen projection's, a copy of it is kept. All else, and every sum,
+            is float32 (float64 for float64 input).
         chunk: rows whose logits are alive at once.
         spared: a token that the unlikelihood leaves as likely as it is (`spare`).
     """
 
     def __init__(self, head: Head, dtype: torch.dtype, chunk: int, spared: int | None = None):
         self.head, self.dtype, self.chunk, self.spared = head, dtype, chunk, spared
-        self._copy: torch.Tensor | None = None
-        self._transposed: FrozenMatrix | None = None
+        self._copy: FrozenMatrix | None = None
         self._logits: torch.Tensor | None = None
 
     def losses(self, hidden: torch.Tensor, labels: torch.Tensor, known: Known = ()) -> torch.Tensor:
@@ -143,8 +146,9 @@ class HeadCrossEntropy:
         Args:
             hidden: [rows, width]; out: [rows, vocabulary]; both in `dtype`.
         """
-        weight = self.weight()[:, : self.head.weight.shape[1]]
-        self._with_bias(torch.mm(hidden, weight.T, out=out))
+        weight, step = self.weight(), self.rows_at_once()
+        for rows, place in zip(hidden.split(step), out.split(step), strict=True):
+            place.copy_(self._product(rows, weight))
 
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits, […, vocabulary] in `dtype` and good until the next ones, without gradient or
@@ -166,62 +170,62 @@ class HeadCrossEntropy:
         return (x.to(a.dtype) @ a.T).mul_(self.head.lora.scaling)
 
     def logits(
-        self, hidden: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor
+        self, hidden: torch.Tensor, low: torch.Tensor | None, weight: torch.Tensor | FrozenMatrix
     ) -> torch.Tensor:
         """Logits in `dtype`, [rows, vocabulary], good until the next ones.
 
         Args:
             hidden: [rows, width] in `dtype`; low: `low_rank` of the rows; weight: `weight()`.
         """
-        folded = weight.shape[1] > self.head.weight.shape[1]
-        if folded:
-            hidden = torch.cat([hidden, low.to(self.dtype)], dim=1)
+        return self.with_adapter(self._product(hidden, weight), low)
+
+    def with_adapter(self, logits: torch.Tensor, low: torch.Tensor | None) -> torch.Tensor:
+        """Add what `low_rank` of the rows, if there is an adapter, comes to in the logits."""
+        if low is None:
+            return logits
+        return logits.addmm_(low.to(self.dtype), self.head.lora.b.detach().to(self.dtype).T)
+
+    def _product(self, hidden: torch.Tensor, weight: torch.Tensor | FrozenMatrix) -> torch.Tensor:
+        bias = None if self.head.bias is None else self.head.bias.to(self.dtype)
+        if isinstance(weight, FrozenMatrix):
+            return weight.product(hidden, bias)
         logits = torch.mm(hidden, weight.T, out=self.room(len(hidden)))
-        if low is not None and not folded:
-            logits.addmm_(low, self.head.lora.b.detach().T)
-        return self._with_bias(logits)
+        return logits if bias is None else logits.add_(bias)
 
-    def _with_bias(self, logits: torch.Tensor) -> torch.Tensor:
-        return logits if self.head.bias is None else logits.add_(self.head.bias.to(self.dtype))
-
-    def weight(self) -> torch.Tensor:
-        """What the logits are a product with, [vocabulary, width (+ r)]; B's columns are brought up
-        to date."""
-        weight, lora = self.head.weight.detach(), self.head.lora
+    def weight(self) -> torch.Tensor | FrozenMatrix:
+        """What the logits are a product with, [vocabulary, width] in `dtype`."""
+        weight = self.head.weight.detach()
         if self.head.weight.requires_grad or self.dtype == weight.dtype:
             return weight.to(self.dtype)
         if self._copy is None:
-            columns = weight.shape[1] + (lora.b.shape[1] if lora else 0)
-            self._copy = self._empty(len(weight), columns)
-            self._copy[:, : weight.shape[1]] = weight
-        if lora:
-            self._copy[:, weight.shape[1] :] = lora.b.detach()
+            self._copy = FrozenMatrix(weight)
         return self._copy
 
-    def back(self, grad: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def rows_at_once(self, known: Known = ()) -> int:
+        """The rows of a chunk: `chunk`, or fewer where the memory for the logits is taken anew for
+        each, or where they are not computed and more would not be faster."""
+        if self._copy is None and not known:
+            return self.chunk
+        row = len(self.head.weight) * self.dtype.itemsize
+        return min(self.chunk, max(1, REUSED // row))
+
+    def back(self, grad: torch.Tensor, weight: torch.Tensor | FrozenMatrix) -> torch.Tensor:
         """grad·W, [rows, width]: what of a gradient of the logits reaches the hidden states.
 
         Args:
             grad: [rows, vocabulary] in `dtype`; weight: `weight()`.
         """
-        if weight is not self._copy or grad.device.type != "cpu":
-            return grad @ weight[:, : self.head.weight.shape[1]]
-        if self._transposed is None:
-            self._transposed = FrozenMatrix(self.head.weight.detach().T)
-        return self._transposed.product(grad)
+        return weight.gradient(grad) if isinstance(weight, FrozenMatrix) else grad @ weight
 
     def room(self, rows: int) -> torch.Tensor:
-        """Where the logits of a chunk go, [rows, vocabulary], the same memory every time: fresh
-        pages would cost a tenth of the product."""
+        """Where the logits of a chunk go, [rows, vocabulary], the same memory every time."""
         if self._logits is None or len(self._logits) < rows:
-            self._logits = self._empty(rows, len(self.head.weight))
+            # What is made in inference mode, as whoever needs it first may be in, cannot be
+            # written to outside it.
+            with torch.inference_mode(False):
+                shape, device = (rows, len(self.head.weight)), self.head.weight.device
+                self._logits = torch.empty(shape, dtype=self.dtype, device=device)
         return self._logits[:rows]
-
-    def _empty(self, rows: int, columns: int) -> torch.Tensor:
-        # Whoever needs it first: what is made in inference mode cannot be written to outside it.
-        with torch.inference_mode(False):
-            device = self.head.weight.device
-            return torch.empty(rows, columns, dtype=self.dtype, device=device)
 
     def rest(self) -> None:
         """Give that memory back; the next chunk takes it anew."""
@@ -229,7 +233,7 @@ class HeadCrossEntropy:
 
     def let_go(self) -> None:
         """Give back what only unknown logits need; whoever computes some makes it anew."""
-        self._logits = self._copy = self._transposed = None
+        self._logits = self._copy = None
 
 
 class _Pass:
@@ -256,8 +260,9 @@ class _Pass:
         like |= {"a": self.lora.a, "b": self.lora.b} if self.lora else {}
         self.gradients = {name: torch.zeros_like(like[name], dtype=exact) for name in wanted}
         self.losses = torch.empty(len(labels), dtype=exact, device=labels.device)
-        for start in range(0, len(labels), owner.chunk):
-            rows = slice(start, start + owner.chunk)
+        step = owner.rows_at_once(known)
+        for start in range(0, len(labels), step):
+            rows = slice(start, start + step)
             self._chunk(hidden[rows], dropped[rows].to(exact), labels[rows], rows)
 
     def _chunk(
@@ -300,7 +305,7 @@ class _Pass:
         for index, start, stop in parts_within(map(len, self.known), rows):
             logits[at : at + stop - start] = self.known[index][start:stop]
             at += stop - start
-        return logits.addmm_(low.to(self.dtype), self.b.T)
+        return self.owner.with_adapter(logits, low)
 
     def _low_rank(
         self,
@@ -367,12 +372,15 @@ def exponentiate(
     losses = torch.empty(len(labels), dtype=dtype, device=logits.device)
     scale = torch.empty(len(labels), 1, dtype=dtype, device=logits.device)
     step = SOFTMAX_ROWS if logits.device.type == "cpu" else len(labels)
+    first = torch.arange(min(step, len(labels)), device=logits.device) * logits.shape[1]
     for start in range(0, len(labels), step):
         rows = slice(start, start + step)
         block, target = logits[rows], labels[rows, None]
         at_target = block.gather(1, target).to(dtype)
         top = block.amax(dim=1, keepdim=True)
-        block.sub_(top).exp_().scatter_(1, target, 0)
+        block.sub_(top).exp_()
+        # `scatter_` would copy the block.
+        block.view(-1).index_fill_(0, first[: len(block)] + labels[rows], 0)
         at_target -= top.to(dtype)
         # The others' sum apart from the target's own term: where p is near 1, the loss is
         # log(1 + others / own), of which log Σ − own would lose the digits.

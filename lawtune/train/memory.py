@@ -124,6 +124,11 @@ def give_back() -> None:
     and the allocators keep what was freed for later use."""
     gc.collect()
     torch.cuda.empty_cache()
+    trim()
+
+
+def trim() -> None:
+    """Return to the system what the allocator keeps of what was freed."""
     with suppress(AttributeError, OSError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)
 
