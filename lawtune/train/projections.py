@@ -1,10 +1,10 @@
-"""A trunk's projections on a CPU in bfloat16: frozen weights kept in it, adapters folded in.
+"""A trunk's projections on a CPU in bfloat16: frozen weights kept in it and in oneDNN's order, and
+an adapter's product added to its layer's in place.
 
-Autocast would cast every frozen weight anew at every call, and PEFT would take an adapter's product
-apart from its layer's, in several passes over the output. Here both are one product,
-[x, s·dropped(x)·Aᵀ]·[W, Bᵀ], and on the way back one too. What is computed, and in what precision,
-is the same. Modules keep their names; only their `forward` is another, and frozen weights another
-type.
+Autocast would cast every frozen weight anew at every call, and PEFT would take the adapter's
+product through several passes over the output. What is computed, and in what precision, is the
+same. Modules and parameters keep their names; only `forward` is another, and a frozen weight
+another kind of tensor (`lawtune.train.frozen`).
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""bfloat16 projections with the adapter folded in, beside PEFT's own under autocast."""
+"""bfloat16 projections with their adapters, beside PEFT's own under autocast."""
 
 import copy
 from dataclasses import replace
