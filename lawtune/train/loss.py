@@ -35,10 +35,10 @@ PROJECTED_TOKENS = 512
 EVALUATION_TOKENS = 4096
 """The padded size of an evaluation micro-batch; it bounds memory and moves no figure."""
 
-KERNELS = 128
-"""How many compiled products oneDNN may keep; a step's own are fewer. It compiles one for each
-number of rows, and keeps 1,024 unless told: with micro-batches of ever other lengths that comes to
-half a gigabyte which is hardly looked at again."""
+KERNELS = 64
+"""How many compiled products oneDNN may keep, and torch above it; a micro-batch's own are some 30.
+One is compiled for each number of rows, and each of the two keeps 1,024 unless told: with
+micro-batches of ever other lengths that comes to a gigabyte which is hardly looked at again."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -88,7 +88,8 @@ class LossEngine:
         spared: int | None = None,
     ):
         _expect_padding_without_mask()
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+        for keeper in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+            os.environ.setdefault(keeper, str(KERNELS))
         self.model = model.eval()
         self.pad_id = pad_id
         self.precision = precision
