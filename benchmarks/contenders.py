@@ -159,11 +159,9 @@ def train_lawtune(
     from lawtune.train.distributed import Alone
     from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
     from lawtune.train.loss import LossEngine
-    from lawtune.train.memory import give_back
     from lawtune.train.order import resolve_micro_batch_tokens, training_data
 
     engine = LossEngine(model, pad_id=0, precision=precision)
-    give_back()  # as a run does before it measures what memory it has
     settings = TrainConfig(epochs=epochs, batch_size=1, gradient_accumulation=PER_STEP, seed=SEED)
     if budget is not None:
         settings = replace(settings, cache_budget=budget)

@@ -120,9 +120,14 @@ def needed_gflop(recipe: str, shape: str, lengths: Sequence[Sequence[int]]) -> f
     low_rank = sum(8 * RANK * width * sum(inputs_outputs[name]) for name in adapted)
     matrices = 2 * 12 * width**2
     forwards = len(trained) * (tokens * matrices + 4 * width * looks)
+    # Of the last layer's feed-forward network nobody reads what it makes of the questions.
+    unread, network = tokens - targets, [name for name in adapted if name in ("c_fc", "mlp.c_proj")]
+    forwards -= unread * 2 * 8 * width**2
+    spared = unread * sum(8 * RANK * width * sum(inputs_outputs[name]) for name in network)
     # Nothing trains below the lowest layer's first projection.
     backwards = forwards + len(trained) * 4 * width * looks - tokens * 2 * 3 * width**2
-    return (forwards + backwards + tokens * len(trained) * low_rank + 2 * projection) / 1e9
+    adapters = tokens * len(trained) * low_rank - spared
+    return (forwards + backwards + adapters + 2 * projection) / 1e9
 
 
 def head(figures: Figures) -> str:

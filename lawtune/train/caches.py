@@ -48,10 +48,11 @@ def fill_caches(
         yield f"{name}: output of the frozen {engine.frozen_part()} {kept.note}", kept
     if keep_logits:
         trim()  # of the layers' pass
+        filled = []
         for name, windows in splits.items():
-            kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, None)
-            engine.use_logits(kept)
-            yield f"{name}: the frozen projection's logits {kept.note}", kept
+            filled.append(open_cache(engine.logits_plan(windows), engine.frozen_logits, None))
+            yield f"{name}: the frozen projection's logits {filled[-1].note}", filled[-1]
+        engine.use_logits(filled)
 
 
 def logits_fit(

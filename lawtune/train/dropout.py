@@ -137,13 +137,13 @@ def rows_between(
 
 def _draw(seed: int, module: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Random int16 of `shape`; the first rows do not depend on how many are drawn."""
-    seed, count = _hash(f"{seed}/{module}".encode()), shape[0] * shape[1]
+    own, count = _hash(f"{seed}/{module}".encode()), shape[0] * shape[1]
     words = -(-count // 4)
     if device.type == "cpu":
         # A quarter of the time of torch's own generator.
-        drawn = torch.from_numpy(np.random.SFC64(seed).random_raw(words).view(np.int64))
+        drawn = torch.from_numpy(np.random.SFC64(own).random_raw(words).view(np.int64))
     else:
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = torch.Generator(device).manual_seed(own)
         drawn = torch.randint(
             -(1 << 63), (1 << 63) - 1, (words,), generator=generator, device=device
         )

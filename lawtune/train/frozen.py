@@ -1,7 +1,7 @@
 """Products with a frozen matrix in bfloat16, on a CPU in oneDNN's order.
 
 oneDNN multiplies by a matrix in an order of its own. Given one in rows or columns, it puts it in
-that order at every product: a tenth of the time of one with 800 rows, half of that with 8. A matrix
+that order at every product: a tenth of the time that 800 rows take, half of what 8 take. A matrix
 that never changes is put in order once.
 """
 
@@ -28,7 +28,7 @@ class FrozenMatrix:
         """rows·matrixᵀ + bias: [rows, inputs] → [rows, outputs], without a graph."""
         return _product(rows, self.ordered, bias)
 
-    def product_gelu(self, rows: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def product_gelu(self, rows: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """GELU (its tanh form) of `product`, applied as that is written."""
         return _product(rows, self.ordered, bias, gelu=True)
 

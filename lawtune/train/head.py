@@ -25,10 +25,8 @@ from lawtune.train.unlikelihood import spare, unlikelihood
 SOFTMAX_ROWS = 16
 """Rows whose exponentials are computed at once on a CPU: few enough to stay in its cache."""
 
-REUSED = 16 << 20
-"""Bytes up to which a block that was given back is surely at hand for the next: glibc's malloc
-returns those above 32 MB to the system, and fresh pages would cost a tenth of the product that
-fills them."""
+LOGITS, FEWEST = 16 << 20, 128
+"""Bytes of logits that are enough at once on a CPU, and rows below which a product gets slower."""
 
 Known = Sequence[torch.Tensor]
 """Rows [rows, vocabulary] that are known beforehand, in pieces, one after another; none: ()."""
@@ -99,10 +97,10 @@ class HeadCrossEntropy:
     """The loss of one `Head`, a chunk of rows at a time.
 
     Args:
-        dtype: what products with the vocabulary are computed in, and the exponentials; where that
-            is another than the frozen projection's, a copy of it is kept. All else, and every sum,
-            is float32 (float64 for float64 input).
-        chunk: rows whose logits are alive at once.
+        dtype: what products with the vocabulary are computed in, and the exponentials; for
+            bfloat16 a copy of a frozen projection is kept. All else, and every sum, is float32
+            (float64 for float64 input).
+        chunk: rows whose logits are alive at once, at most.
         spared: a token that the unlikelihood leaves as likely as it is (`spare`).
     """
 
@@ -195,19 +193,20 @@ class HeadCrossEntropy:
     def weight(self) -> torch.Tensor | FrozenMatrix:
         """What the logits are a product with, [vocabulary, width] in `dtype`."""
         weight = self.head.weight.detach()
-        if self.head.weight.requires_grad or self.dtype == weight.dtype:
+        is_frozen = not self.head.weight.requires_grad
+        if not (is_frozen and self.dtype == torch.bfloat16 != weight.dtype):
             return weight.to(self.dtype)
         if self._copy is None:
             self._copy = FrozenMatrix(weight)
         return self._copy
 
     def rows_at_once(self, known: Known = ()) -> int:
-        """The rows of a chunk: `chunk`, or fewer where the memory for the logits is taken anew for
-        each, or where they are not computed and more would not be faster."""
-        if self._copy is None and not known:
+        """The rows of a chunk: `chunk`, or on a CPU fewer, where that makes products no slower:
+        those with a `FrozenMatrix`, or none with the vocabulary."""
+        if self.head.weight.device.type != "cpu" or (self._copy is None and not known):
             return self.chunk
         row = len(self.head.weight) * self.dtype.itemsize
-        return min(self.chunk, max(1, REUSED // row))
+        return min(self.chunk, max(FEWEST, LOGITS // row))
 
     def back(self, grad: torch.Tensor, weight: torch.Tensor | FrozenMatrix) -> torch.Tensor:
         """grad·W, [rows, width]: what of a gradient of the logits reaches the hidden states.
@@ -253,7 +252,6 @@ class _Pass:
         self.head, self.lora, self.dtype = owner.head, owner.head.lora, owner.dtype
         self.repeats, self.known = repeats, known
         self.owner, self.weight = owner, None if known else owner.weight()
-        self.width = self.head.weight.shape[1]
         self.b = self.lora and self.lora.b.detach().to(self.dtype)
         exact = self.head.weight.dtype
         like = {"weight": self.head.weight, "hidden": hidden, "dropped": dropped}

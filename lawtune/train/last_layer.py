@@ -4,7 +4,7 @@ The projection reads the positions that predict a target. The last layer's atten
 and values of all the others, but what its feed-forward network makes of them nobody reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -20,15 +20,27 @@ MOST = 0.9
 
 
 class LastLayer:
-    """The last layer of `model`. `reading` says which rows are read; otherwise all are."""
+    """The last layer of `model`. `reading` says which rows are read; otherwise all are.
 
-    def __init__(self, model: nn.Module, masks: ExampleMasks):
+    It is tried against the model itself, and nothing is left out where that makes a difference.
+
+    Args:
+        trunk: token ids [examples, longest] → the model's last hidden states.
+    """
+
+    def __init__(
+        self, model: nn.Module, masks: ExampleMasks, trunk: Callable[[torch.Tensor], torch.Tensor]
+    ):
         self._masks = masks
         self._read: tuple[torch.Tensor, Rows | None] | None = None
         layers = find_layers(model)
         network = getattr(layers[-1], "mlp", None) if layers else None
-        if network is not None and _takes_rows_apart(network, _width(model)):
-            network.forward = partial(self._forward, network.forward)
+        if not isinstance(network, nn.Module):
+            return
+        whole = network.forward
+        network.forward = partial(self._forward, whole)
+        if not self._is_right(trunk, next(model.parameters()).device):
+            network.forward = whole
 
     @contextmanager
     def reading(self, positions: torch.Tensor, rows: Rows | None) -> Iterator[None]:
@@ -41,29 +53,28 @@ class LastLayer:
         finally:
             self._read = None
 
-    def _forward(self, network: Any, x: torch.Tensor) -> torch.Tensor:
-        total = x.shape[0] * x.shape[1]
-        if self._read is None or len(self._read[0]) > MOST * total:
-            return network(x)
+    def _forward(self, network: Any, x: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        total = x.shape[:-1].numel()
+        apart = self._read is not None and len(self._read[0]) <= MOST * total
+        # A network that is told more than the rows may be told of all of them.
+        if not apart or rest or named or x.dim() != 3:
+            return network(x, *rest, **named)
         positions, rows = self._read
         with self._masks.over(rows):
             read = network(x.flatten(0, 1).index_select(0, positions)[None])[0]
         full = read.new_zeros(total, read.shape[-1]).index_copy(0, positions, read)
         return full.view(*x.shape[:2], -1)
 
-
-def _width(model: nn.Module) -> int:
-    return model.config.get_text_config().hidden_size
-
-
-def _takes_rows_apart(network: nn.Module, width: int) -> bool:
-    """Whether a row comes out as it does alone."""
-    parameter = next(network.parameters())
-    rows = torch.linspace(-1, 1, 3 * width, device=parameter.device).view(1, 3, width)
-    try:
-        with torch.no_grad(), torch.autocast(parameter.device.type, dtype=torch.bfloat16):
-            together, alone = network(rows)[:, 1:2], network(rows[:, 1:2])
-    except (AttributeError, RuntimeError, TypeError, ValueError):
-        return False
-    size = together.abs().max().item()
-    return torch.allclose(together, alone, rtol=1e-2, atol=1e-2 * size)
+    def _is_right(
+        self, trunk: Callable[[torch.Tensor], torch.Tensor], device: torch.device
+    ) -> bool:
+        ids = torch.tensor([[0, 1, 2]], device=device)
+        try:
+            with torch.no_grad():
+                expected = trunk(ids)[:, -1]
+                with self.reading(torch.tensor([2], device=device), None):
+                    found = trunk(ids)[:, -1]
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+            return False
+        size = expected.abs().max().item()
+        return torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * size)

@@ -30,15 +30,16 @@ from lawtune.train.unlikelihood import own_answers, spare, unlikelihood
 Precision = Literal["fp32", "bf16"]
 
 PROJECTED_TOKENS = 512
-"""How many tokens are projected on the vocabulary at once."""
+"""How many tokens are projected on the vocabulary at once, at most (`HeadCrossEntropy`)."""
 
 EVALUATION_TOKENS = 4096
 """The padded size of an evaluation micro-batch; it bounds memory and moves no figure."""
 
-KERNELS = 64
-"""How many compiled products oneDNN may keep, and torch above it; a micro-batch's own are some 30.
-One is compiled for each number of rows, and each of the two keeps 1,024 unless told: with
-micro-batches of ever other lengths that comes to a gigabyte which is hardly looked at again."""
+KERNELS = 128
+"""How many compiled products oneDNN may keep, and torch above it. One is compiled for each number
+of rows and each length of an example, some tens for a micro-batch, and each of the two keeps 1,024
+unless told: with micro-batches of ever other lengths that comes to a gigabyte which is hardly
+looked at again."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -75,7 +76,9 @@ class LossEngine:
 
     Args:
         model: any causal LM of transformers, with or without a PEFT adapter around it. Its
-            adapter's dropout modules are replaced; what it saves stays the same.
+            adapter's dropout modules are replaced; what it saves stays the same. On a CPU in
+            bfloat16 its frozen matrices are replaced, too (`lawtune.train.projections`): it can
+            train and answer as before, but not be copied, moved or merged.
         spared: a token that is left as likely as it is where the model's own answers are made less
             likely (`lawtune.train.unlikelihood.spare`); None: no token.
     """
@@ -109,7 +112,11 @@ class LossEngine:
         self._logits: list[PrefixCache] = []
         if self.device.type == "cpu" and precision == "bf16":
             lighten(unwrapped(model).base_model, self._masks)
-        self._last: LastLayer | None = LastLayer(model, self._masks)
+        # After that, which may give the last layer's network another `forward`.
+        with self._autocast():
+            self._last: LastLayer | None = LastLayer(
+                model, self._masks, lambda ids: self._parts.trunk(ids, None)
+            )
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
         """What there is to cache of `windows`: the output of the layers below the lowest one that
@@ -161,9 +168,9 @@ class LossEngine:
         """Take the output of the frozen part from `cache` for the examples that it holds."""
         self._caches.append(cache)
 
-    def use_logits(self, cache: PrefixCache) -> None:
-        """Take the frozen projection's share of the logits from `cache`."""
-        self._logits.append(cache)
+    def use_logits(self, caches: Sequence[PrefixCache]) -> None:
+        """Take the frozen projection's share of the logits from `caches`, all that there are."""
+        self._logits += caches
         self._fused.let_go()
 
     def project_at_most(self, tokens: int) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
@@ -27,6 +28,10 @@ def lighten(trunk: nn.Module, masks: ExampleMasks) -> None:
     wrapped, made = set(), {}
     for module in list(trunk.modules()):
         base, lora = plain_lora(module)
+        if base is None and isinstance(module, BaseTunerLayer):
+            # Another kind of adapter may look into the layer below it.
+            wrapped.add(module.get_base_layer())
+            continue
         base = module if base is None else base
         if type(base) not in (nn.Linear, Conv1D) or module in wrapped:
             continue

@@ -96,7 +96,7 @@ def test_certain_and_hopeless_targets_keep_their_loss_and_gradient():
         assert torch.linalg.norm(mine - theirs) <= 1e-5 * torch.linalg.norm(theirs)
 
 
-def test_bf16_folds_b_into_the_projection_and_follows_it():
+def test_bf16_is_near_float32_and_follows_b():
     head, *data = make(torch.float32)
     fused = HeadCrossEntropy(head, torch.bfloat16, 4)
     for _ in range(2):
@@ -108,6 +108,18 @@ def test_bf16_folds_b_into_the_projection_and_follows_it():
             assert torch.linalg.norm(mine - theirs) <= 0.03 * torch.linalg.norm(theirs)
         with torch.no_grad():
             head.lora.b.mul_(-1)  # an optimiser's step, as large as they come
+
+
+def test_a_chunk_of_a_large_vocabulary_holds_fewer_rows(monkeypatch):
+    head, *data = make(torch.float32)
+    fused = HeadCrossEntropy(head, torch.bfloat16, 6)
+    whole, _ = fused.loss_sum(*data)
+    assert fused.rows_at_once() == 6
+    monkeypatch.setattr(head_module, "LOGITS", 4 * len(head.weight) * 2)
+    monkeypatch.setattr(head_module, "FEWEST", 1)
+    assert fused.rows_at_once() == 4
+    assert fused.loss_sum(*data)[0].item() == pytest.approx(whole.item(), rel=1e-5)
+    assert HeadCrossEntropy(head, torch.float32, 6).rows_at_once() == 6
 
 
 def test_gradcheck_of_a_projection_that_trains_and_of_what_lies_below():

@@ -68,7 +68,7 @@ def cache(engine: LossEngine, windows, folder: Path | None = None):
 def keep_logits(engine: LossEngine, windows):
     engine.use(cache(engine, windows))
     kept = open_cache(engine.logits_plan(windows), engine.frozen_logits, None)
-    engine.use_logits(kept)
+    engine.use_logits([kept])
     return kept
 
 

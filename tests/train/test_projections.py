@@ -101,6 +101,23 @@ def test_names_and_what_trains_stay_and_frozen_projections_halve(model: str):
         assert tensor.dtype == (torch.bfloat16 if halved else torch.float32)
 
 
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_what_lies_below_another_kind_of_adapter_is_left_alone(model: str):
+    from peft import LoraConfig as Peft
+    from peft import get_peft_model
+
+    torch.manual_seed(3)
+    targets = ["c_attn"] if model == "gpt2" else ["q_proj"]
+    adapted = get_peft_model(MODELS[model](), Peft(r=4, target_modules=targets, use_dora=True))
+    expected = adapted(input_ids=IDS).logits
+    lighten(unwrapped(adapted).base_model, ExampleMasks())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = adapted(input_ids=IDS).logits.float()
+    assert torch.linalg.norm(found - expected) <= 0.02 * torch.linalg.norm(expected)
+    found.sum().backward()
+    assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
+
+
 def test_a_projection_that_trains_is_left_alone():
     model = MODELS["gpt2"]()
     model.transformer.h[1].mlp.requires_grad_(False)
