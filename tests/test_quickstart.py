@@ -1,15 +1,17 @@
 """`lawtune quickstart` on a tiny scale: the files it promises, and one recipe for two doors."""
 
 import json
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lawtune.config import FinetuneConfig, QuickstartConfig, load_config
+from lawtune.config import QUESTION_TYPES, SPLITS, FinetuneConfig, QuickstartConfig, load_config
+from lawtune.data.split import assign_split, near_duplicates_across
 from lawtune.quickstart import Observers, evenly, quickstart
-from lawtune.records import QAPair
+from lawtune.records import QAPair, read_qa
 from lawtune.starter import QA
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "starter.yaml"
@@ -69,5 +71,21 @@ def test_the_shipped_qa_is_what_the_shipped_corpus_gives(tmp_path: Path):
 
     arguments = ["data", "build", "--source", str(CORPUS), "--out", str(tmp_path)]
     assert main([*arguments, "--per_type", str(QuickstartConfig().data.per_type)]) == 0
-    for name in ("train.jsonl", "validation.jsonl", "test.jsonl"):
+    for name in ("validation.jsonl", "test.jsonl"):
         assert (tmp_path / name).read_bytes() == (QA / name).read_bytes()
+    # Behind these stand what larger sources give.
+    assert (QA / "train.jsonl").read_bytes().startswith((tmp_path / "train.jsonl").read_bytes())
+
+
+def test_no_training_pair_is_of_a_held_out_source_or_nearly_repeats_its_answer():
+    data = QuickstartConfig().data
+    splits = {name: read_qa(QA / f"{name}.jsonl") for name in SPLITS}
+    for name, pairs in splits.items():
+        shares = data.seed, data.validation_share, data.test_share
+        assert {assign_split(pair.group, *shares) for pair in pairs} == {name}
+    assert not near_duplicates_across(splits, data.near_duplicate)
+    assert 2_000 <= sum(map(len, splits.values())) <= 4_000
+    assert sum((QA / f"{name}.jsonl").stat().st_size for name in SPLITS) <= 5e6
+    counts = Counter(pair.type for pair in splits["train"])
+    assert counts.keys() == QUESTION_TYPES.keys()
+    assert max(counts.values()) <= 1.5 * min(counts.values())

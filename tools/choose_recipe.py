@@ -88,8 +88,7 @@ TRIALS = {
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "chosen": replace(PLAIN, r=64, epochs=4, unlikelihood_every=2),
-    "chosen, dropout 0.3": replace(PLAIN, r=64, dropout=0.3, epochs=4, unlikelihood_every=2),
+    "chosen": replace(PLAIN, r=64, epochs=3, unlikelihood_every=2),
 }
 
 
@@ -97,7 +96,8 @@ def attempt(name: str, seed: int, splits: Sequence[str], generate: int) -> Itera
     """A row for each split: the recipe, what training cost and how the model answers."""
     with tempfile.TemporaryDirectory() as folder:
         made = finetune(TRIALS[name].config(seed, Path(folder) / "model"))
-        row = {"trial": name, "seed": seed, **vars(TRIALS[name])}
+        pairs = len(read_qa(QA / "train.jsonl"))
+        row = {"trial": name, "seed": seed, "pairs": pairs, **vars(TRIALS[name])}
         row |= {key: made.metrics[key] for key in ("best_step", "steps", "training_seconds")}
         model = LegalModel.load(str(made.folder))
         for split in splits:
@@ -121,16 +121,16 @@ def judge(model: LegalModel, split: str, generate: int) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows in Markdown: of the base, which is one for all of a split, and the tuned models."""
-    head = ["trial", "seed", "split", *METRICS, "length"]
+    head = ["trial", "pairs", "seed", "split", *METRICS, "length"]
     lines = [head, ["---"] * len(head)]
     for split in dict.fromkeys(row["split"] for row in rows):
         fullest = max(
             (row for row in rows if row["split"] == split), key=lambda row: len(row["metrics"])
         )
-        lines.append(["base", "", split, *_figures(fullest, "base"), ""])
+        lines.append(["base", "", "", split, *_figures(fullest, "base"), ""])
     for row in rows:
         length = "" if row["length"] is None else f"{row['length']:.2f}"
-        who = [row["trial"], str(row["seed"]), row["split"]]
+        who = [row["trial"], f"{row['pairs']:,}", str(row["seed"]), row["split"]]
         lines.append([*who, *_figures(row, "value"), length])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
