@@ -76,5 +76,5 @@ class LastLayer:
                     found = trunk(ids)[:, -1]
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             return False
-        size = expected.abs().max().item()
-        return torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * size)
+        size = expected.abs().max()
+        return bool(((found - expected).abs() <= 1e-3 * size).all())  # false of what is no number
