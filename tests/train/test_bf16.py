@@ -20,12 +20,12 @@ from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
 from lawtune.train.loss import LossEngine, resolve_precision
 from lawtune.train.order import training_data
 
-SETTINGS = TrainConfig(epochs=1, batch_size=1, gradient_accumulation=8, seed=5)
+SETTINGS = TrainConfig(epochs=2, batch_size=1, gradient_accumulation=8, seed=5)
 RATES = {"lm_head": 2e-3, "c_attn": 1e-3}
 
 
 def gain(target: str, precision: str, spill: Path) -> float:
-    """The validation loss before less that after ten steps, on the starter's model and Q&A."""
+    """The validation loss before less that after twenty steps, on the starter's model and Q&A."""
     base = load_base("starter")
     pairs = read_qa(QA / "train.jsonl")
     random.Random(1).shuffle(pairs)
