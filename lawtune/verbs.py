@@ -81,25 +81,18 @@ def _open_journal(model: Any, path: Path) -> Any:
     return kept
 
 
-def _token_counter(name: str) -> Callable[[str], int]:
-    """How long a text is in tokens of a base's tokenizer."""
-    from lawtune.data.encode import encode_text
-    from lawtune.model.load import find_tokenizer
-
-    tokenizer = find_tokenizer(name)
-    return lambda text: len(encode_text(tokenizer, text))
-
-
 def run_quickstart(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune quickstart`: print the table and where the page is."""
+    from lawtune.data.encode import token_counter
     from lawtune.eval.report import format_table
     from lawtune.files import require_creatable
+    from lawtune.model.load import find_tokenizer
     from lawtune.quickstart import Observers, quickstart
     from lawtune.train.console import TrainingBar
 
     config = load_config(QuickstartConfig, None, overrides)
     require_creatable(arguments.out)
-    counter = _token_counter(config.data.tokenizer)
+    counter = token_counter(find_tokenizer(config.data.tokenizer))
     observers = Observers(_say, TrainingBar(), _evaluation_bar())
     result = quickstart(config, arguments.out, arguments.lang, counter, observers)
     print(format_table(result, arguments.lang))
@@ -109,11 +102,14 @@ def run_quickstart(arguments: Arguments, overrides: Overrides) -> None:
 def run_data_build(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune data build`: write the splits and print their sizes."""
     from lawtune.data.build import build, write_built
+    from lawtune.data.encode import token_counter
     from lawtune.files import require_creatable
+    from lawtune.model.load import find_tokenizer
 
     config = load_config(BuildConfig, None, overrides)
     require_creatable(arguments.out)
-    built = build(arguments.source, config, _token_counter(config.tokenizer))
+    counter = token_counter(find_tokenizer(config.tokenizer))
+    built = build(arguments.source, config, counter)
     write_built(built, arguments.out)
     for name, split in built.statistics["splits"].items():
         print(f"{name}: {split['pairs']} pairs of {split['groups']} sources {split['types']}")

@@ -23,7 +23,7 @@ from lawtune.config import (
     LoraConfig,
     TrainConfig,
 )
-from lawtune.data.encode import encode_text
+from lawtune.data.encode import token_counter
 from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import evaluate
 from lawtune.files import read_jsonl
@@ -109,7 +109,8 @@ def judge(model: LegalModel, split: str, generate: int) -> dict[str, Any]:
     pairs = read_qa(QA / f"{split}.jsonl")
     config = EvaluateConfig(generate=generate)
     found = evaluate(model, pairs, config, filters=known_text(model.folders))
-    golds = {pair.id: len(encode_text(model.tokenizer, pair.answer)) for pair in pairs}
+    count = token_counter(model.tokenizer)
+    golds = {pair.id: count(pair.answer) for pair in pairs}
     lengths = [row["tokens"] / golds[row["id"]] for row in found.predictions]
     entries = {key: found.metrics[key] for key in METRICS}
     # One answer alone (the least that can be asked for) says nothing.

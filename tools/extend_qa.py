@@ -12,12 +12,10 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from lawtune.config import QUESTION_TYPES, QuickstartConfig
 from lawtune.data.build import HELD_OUT, build, data_card
-from lawtune.data.encode import encode_text
+from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
 from lawtune.files import write_text
 from lawtune.model.load import find_tokenizer
@@ -34,7 +32,7 @@ def main() -> None:
     parser.add_argument("--source", nargs="+", required=True, metavar="PATH")
     sources = parser.parse_args().source
     config = QuickstartConfig().data
-    count = partial(count_tokens, find_tokenizer(config.tokenizer))
+    count = token_counter(find_tokenizer(config.tokenizer))
     built = build([str(CORPUS)], config, count)
     wider = build([*sources, str(CORPUS)], replace(config, per_type=PER_TYPE), count)
     held_out = [pair for name in HELD_OUT for pair in built.splits[name]]
@@ -42,11 +40,6 @@ def main() -> None:
     write_qa(QA / "train.jsonl", [*built.splits["train"], *more])
     write_text(QA / "DATA_CARD.md", data_card(built) + section(more))
     print(f"{len(built.splits['train'])} training pairs of the corpus, {len(more)} further ones")
-
-
-def count_tokens(tokenizer: Any, text: str) -> int:
-    """The length of a text in tokens."""
-    return len(encode_text(tokenizer, text))
 
 
 def further(

@@ -1,6 +1,6 @@
 """From text to token windows: what the training loop and the likelihoods consume."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,11 @@ def encode_pairs(
 def encode_text(tokenizer: Any, text: str) -> list[int]:
     """Token ids of `text` as it stands: nothing is added at either end."""
     return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """How long a text is in tokens."""
+    return lambda text: len(encode_text(tokenizer, text))
 
 
 def unknown_bytes(tokenizer: Any, text: str) -> int:

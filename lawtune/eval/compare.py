@@ -92,7 +92,7 @@ def compare(
         pool: the records among which distractors are looked up, by id; `pairs` if None.
 
     Raises:
-        UserError: `pairs` is empty, or two records with different answers share an id.
+        UserError: `pairs` is empty, or two different records share an id.
     """
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)

@@ -44,7 +44,7 @@ def evaluate(
         filters: of what the model has read (`known_text`), to find contaminated answers by.
 
     Raises:
-        UserError: `pairs` is empty, or two records with different answers share an id.
+        UserError: `pairs` is empty, or two different records share an id.
     """
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
@@ -91,7 +91,7 @@ def prepare(
     """What every model is asked: the cleaned records, their choices, which to answer in full.
 
     Raises:
-        UserError: `pairs` is empty, or two records with different answers share an id.
+        UserError: `pairs` is empty, or two different records share an id.
     """
     if not pairs:
         raise UserError("nothing to evaluate: the data holds no record")

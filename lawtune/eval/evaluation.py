@@ -104,17 +104,18 @@ def assemble(
 
 
 def refuse_ambiguous_ids(pool: Sequence[QAPair]) -> None:
-    """An id must name one record.
+    """An id must name one record; the same one may stand there twice.
 
     Raises:
-        UserError: two records with different answers share one.
+        UserError: two different records share one.
     """
-    answers: dict[str, str] = {}
+    records: dict[str, tuple[str, str | None, str]] = {}
     for pair in pool:
-        if answers.setdefault(pair.id, pair.answer) != pair.answer:
+        record = pair.question, pair.context, pair.answer
+        if records.setdefault(pair.id, record) != record:
             raise UserError(
-                f"two records with different answers have the id {pair.id!r}: predictions and"
-                " distractors could not be told apart. Give every record an id of its own"
+                f"two different records have the id {pair.id!r}: predictions and distractors could"
+                " not be told apart. Give every record an id of its own"
             )
 
 

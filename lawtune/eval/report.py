@@ -43,7 +43,8 @@ def write_reports(
     evaluation = replace(evaluation, run={**evaluation.run, **(run or {})})
     report = plain(evaluation.to_json())
     page = render_page(report, curve, words, lang)
-    write_jsonl(out / PREDICTIONS_FILE, evaluation.predictions)
+    # A record that stands in the data twice is counted twice, but has one answer to be read again.
+    write_jsonl(out / PREDICTIONS_FILE, {row["id"]: row for row in evaluation.predictions}.values())
     write_text(out / SUMMARY_FILE, format_summary(evaluation, lang))
     write_text(out / PAGE_FILE, page)
     write_json(out / REPORT_FILE, report)

@@ -64,7 +64,7 @@ def score(pairs: Sequence[QAPair], predictions: Predictions, config: ScoreConfig
     `run` lists it under `missing`, with what else was amiss.
 
     Raises:
-        UserError: two records with different answers share an id.
+        UserError: two different records share an id.
     """
     refuse_ambiguous_ids(pairs)
     pairs = [cleaned(pair) for pair in pairs]

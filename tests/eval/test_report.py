@@ -12,11 +12,13 @@ from rich.cells import cell_len
 from lawtune.cli import build_parser, parse
 from lawtune.config import QUESTION_TYPES, EvaluateConfig, ScoreConfig, load_config, to_dict
 from lawtune.errors import UserError
-from lawtune.eval.evaluation import Evaluation
+from lawtune.eval.evaluation import Evaluation, refuse_ambiguous_ids
 from lawtune.eval.groups import grouped
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.report import format_summary, format_table, plain, write_reports
+from lawtune.eval.score import read_predictions
 from lawtune.eval.texts import LANGUAGES
+from lawtune.records import QAPair
 
 CURVE = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0}, {"step": 2, "validation_loss": 3.5}]
 HOSTILE = "<script>alert('물음')</script><img src=x onerror=alert(1)> &amp; {{ 1 + 1 }}"
@@ -404,3 +406,18 @@ def test_an_unknown_language_is_refused_before_anything_is_written(tmp_path):
 def test_plain_makes_json_of_anything(tmp_path):
     value = {"a": (1, math.inf), "b": {"c": tmp_path, "d": math.nan}}
     assert plain(value) == {"a": [1, None], "b": {"c": str(tmp_path), "d": None}}
+
+
+def test_a_record_that_stands_twice_has_one_line_which_score_can_read(tmp_path):
+    line = {"id": "a", "prediction": "답"}
+    write_reports(replace(make_evaluation(), predictions=[line, line]), tmp_path)
+    pair = QAPair("물음", "답", id="a")
+    assert read_predictions(tmp_path / "predictions.jsonl", [pair, pair]).texts == {"a": "답"}
+
+
+def test_an_id_names_one_record_which_may_stand_there_twice():
+    pair = QAPair("물음", "답", id="a")
+    refuse_ambiguous_ids([pair, pair])
+    for other in (replace(pair, answer="다른 답"), replace(pair, question="다른 물음")):
+        with pytest.raises(UserError, match="'a'"):
+            refuse_ambiguous_ids([pair, other])
