@@ -305,7 +305,7 @@ def test_citations_are_checked_against_what_source_names(data, tmp_path):
 def test_two_records_of_one_id_are_refused():
     pair = PAIRS[0]
     other = type(pair)(question="다른 물음", answer="다른 답", id=pair.id)
-    with pytest.raises(UserError, match="two records"):
+    with pytest.raises(UserError, match="two different records"):
         score([pair, other], predictions_of({pair.id: "가"}), ScoreConfig(bootstrap=10))
 
 
