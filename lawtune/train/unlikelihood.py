@@ -20,7 +20,7 @@ RUN = 6
 100, loops throughout."""
 
 LONGEST = 256
-"""Tokens to which an answer is heard out: what goes on to that is what repeats itself most."""
+"""Tokens of its own that a model is heard out to: what goes on so long is what repeats most."""
 
 ENOUGH = 64
 """Once so many of an answer's tokens are marked, it loops: more of the loop teaches no more, and
@@ -63,12 +63,14 @@ def loops_enough(answer: Sequence[int]) -> bool:
     return sum(repeats(answer)) >= ENOUGH
 
 
-def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Window]:
-    """What `model` answers, greedily, where `windows` have the gold answer; only answers that
-    repeat themselves, with the tokens marked that do."""
+def own_answers(
+    model: Any, windows: Sequence[Window], end_id: int, longest: int = LONGEST
+) -> list[Window]:
+    """What `model` answers, greedily, in up to `longest` tokens, where `windows` have the gold
+    answer; only answers that repeat themselves, with the tokens marked that do."""
     prompts = [window.ids[: window.target_start] for window in windows]
     limit = max_positions(model)
-    budgets = [max(1, min(LONGEST, limit - len(prompt))) for prompt in prompts]
+    budgets = [max(1, min(longest, limit - len(prompt))) for prompt in prompts]
     answers = answer_greedily(
         model, prompts, budgets, frozenset({end_id}), len(windows), loops_enough
     )
