@@ -23,7 +23,7 @@ from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.last_layer import LastLayer
 from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
-from lawtune.train.projections import fuse_activations, lighten
+from lawtune.train.projections import fuse_activations, lighten, merged
 from lawtune.train.recompute import recompute_layers
 from lawtune.train.unlikelihood import LONGEST, own_answers, spare, unlikelihood
 
@@ -110,8 +110,8 @@ class LossEngine:
         self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
         self._logits: list[PrefixCache] = []
-        if self.device.type == "cpu" and precision == "bf16":
-            lighten(unwrapped(model).base_model, self._masks)
+        lightens = self.device.type == "cpu" and precision == "bf16"
+        self._projections = lighten(unwrapped(model).base_model, self._masks) if lightens else []
         # After that, which may give the last layer's network another `forward`.
         with self._autocast():
             self._last: LastLayer | None = LastLayer(
@@ -238,7 +238,8 @@ class LossEngine:
     ) -> list[Window]:
         """What the model now answers in place of the gold answers, where it repeats itself
         (`lawtune.train.unlikelihood`)."""
-        with self._autocast(), _forward_as(self._head, self._fused and self._fused.project):
+        project = self._fused and self._fused.project
+        with self._autocast(), merged(self._projections), _forward_as(self._head, project):
             return own_answers(self.model, windows, end_id, longest)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:

@@ -7,6 +7,8 @@ same. Modules and parameters keep their names; only `forward` is another, and a 
 another kind of tensor (`lawtune.train.frozen`).
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,9 +24,10 @@ from lawtune.train.frozen import FrozenMatrix
 from lawtune.train.head import LoraPart, plain_lora
 
 
-def lighten(trunk: nn.Module, masks: ExampleMasks) -> None:
+def lighten(trunk: nn.Module, masks: ExampleMasks) -> "list[_Projection]":
     """Let the frozen projections of `trunk`, bare or with plain LoRA of PEFT's on them, compute in
-    bfloat16, with dropout from `masks`. All others, and those that train, stay as they are."""
+    bfloat16, with dropout from `masks`; they are returned. All others, and those that train, stay
+    as they are."""
     wrapped, made = set(), {}
     for module in list(trunk.modules()):
         base, lora = plain_lora(module)
@@ -46,6 +49,21 @@ def lighten(trunk: nn.Module, masks: ExampleMasks) -> None:
             first = made.get(module.c_fc)
             if first and first.lora is None:
                 module.forward = partial(_two_layers, module, first)
+    return list(made.values())
+
+
+@contextmanager
+def merged(projections: "Iterable[_Projection]") -> Iterator[None]:
+    """Within the context, projections with an adapter are one product each, as their adapters now
+    stand and without dropout: for many passes over few rows, decoding. No gradient is taken."""
+    adapted = [projection for projection in projections if projection.lora]
+    for projection in adapted:
+        projection.merge()
+    try:
+        yield
+    finally:
+        for projection in adapted:
+            projection.merged = None
 
 
 class GELU(nn.Module):
@@ -77,11 +95,21 @@ class _Projection:
         if base.bias is not None:
             base.bias.data = base.bias.data.to(torch.bfloat16)
         self.bias = base.bias
+        self.merged: FrozenMatrix | None = None
+
+    @torch.autocast("cpu", enabled=False)
+    def merge(self) -> None:
+        """Take the adapter into a copy of the weight, which `forward` uses until it is gone."""
+        lora = self.lora
+        change = (lora.b.detach() @ lora.a.detach()).mul_(lora.scaling)
+        self.merged = FrozenMatrix(change.add_(self.matrix.ordered.to_dense()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[…, width] → […, outputs] in bfloat16."""
         rows = x.reshape(-1, self.width).to(torch.bfloat16)
-        if self.lora is None:
+        if self.merged:
+            y = self.merged.product(rows, self.bias)
+        elif self.lora is None:
             y = _Frozen.apply(rows, self)
         else:
             kept = self.masks.kept(x, self.lora.dropout, self.lora.number, torch.bfloat16)
