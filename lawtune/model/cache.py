@@ -8,18 +8,21 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from lawtune.model.attention import attends_in_float32
+
 
 class RoomyLayer(DynamicLayer):
     """One layer's keys and values, [rows, heads, tokens, width], at the head of buffers with room
     for `room` tokens.
 
     transformers' own layer copies everything it holds at each token. Here a token is written where
-    it belongs, and rows that leave cost the move of as many others at most.
+    it belongs, and rows that leave cost the move of as many others at most. They are held in
+    float32 if `exact`, else as they come.
     """
 
-    def __init__(self, room: int):
+    def __init__(self, room: int, exact: bool = False):
         super().__init__()
-        self.room = room
+        self.room, self.exact = room, exact
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -27,11 +30,12 @@ class RoomyLayer(DynamicLayer):
         """Add the states of new tokens; return those of all (the signature is transformers')."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._buffers = (key_states[:, :, :0], value_states[:, :, :0])
+            states = (key_states, value_states)
+            self._buffers = tuple((x.float() if self.exact else x)[:, :, :0] for x in states)
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if end > self._buffers[0].shape[-2]:
-            self._buffers = (self._enlarge(key_states, end), self._enlarge(value_states, end))
+            self._buffers = tuple(self._enlarge(buffer, end) for buffer in self._buffers)
             if start:
                 self._buffers[0][:, :, :start] = self.keys
                 self._buffers[1][:, :, :start] = self.values
@@ -53,9 +57,9 @@ class RoomyLayer(DynamicLayer):
         self._buffers = tuple(buffer[: len(places)] for buffer in self._buffers)
         self.keys, self.values = (buffer[:, :, :end] for buffer in self._buffers)
 
-    def _enlarge(self, states: torch.Tensor, end: int) -> torch.Tensor:
-        rows, heads, _, width = states.shape
-        return states.new_empty(rows, heads, max(self.room, end + end // 2), width)
+    def _enlarge(self, buffer: torch.Tensor, end: int) -> torch.Tensor:
+        rows, heads, _, width = buffer.shape
+        return buffer.new_empty(rows, heads, max(self.room, end + end // 2), width)
 
 
 def new_cache(model: Any, room: int = 0) -> DynamicCache:
@@ -66,9 +70,11 @@ def new_cache(model: Any, room: int = 0) -> DynamicCache:
     """
     cache = DynamicCache(config=model.config)
     if room:
+        exact = attends_in_float32(model)
         # Layers of another kind (sliding windows, states of fixed size) keep to their own ways.
         cache.layers = [
-            RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+            RoomyLayer(room, exact) if type(layer) is DynamicLayer else layer
+            for layer in cache.layers
         ]
     return cache
 

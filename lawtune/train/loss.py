@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lawtune.data.encode import Window
+from lawtune.model.attention import newest_in_float32
 from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
@@ -239,7 +240,12 @@ class LossEngine:
         """What the model now answers in place of the gold answers, where it repeats itself
         (`lawtune.train.unlikelihood`)."""
         project = self._fused and self._fused.project
-        with self._autocast(), merged(self._projections), _forward_as(self._head, project):
+        with (
+            self._autocast(),
+            newest_in_float32(unwrapped(self.model)),
+            merged(self._projections),
+            _forward_as(self._head, project),
+        ):
             return own_answers(self.model, windows, end_id, longest)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
