@@ -92,7 +92,9 @@ TRIALS = {
 }
 
 
-def attempt(name: str, seed: int, splits: Sequence[str], generate: int) -> Iterator[dict[str, Any]]:
+def attempt(
+    name: str, seed: int, splits: Sequence[str], generate: int | None
+) -> Iterator[dict[str, Any]]:
     """A row for each split: the recipe, what training cost and how the model answers."""
     with tempfile.TemporaryDirectory() as folder:
         made = finetune(TRIALS[name].config(seed, Path(folder) / "model"))
@@ -104,7 +106,7 @@ def attempt(name: str, seed: int, splits: Sequence[str], generate: int) -> Itera
             yield row | {"split": split} | judge(model, split, generate)
 
 
-def judge(model: LegalModel, split: str, generate: int) -> dict[str, Any]:
+def judge(model: LegalModel, split: str, generate: int | None) -> dict[str, Any]:
     """How a tuned model and its base answer the questions of a split."""
     pairs = read_qa(QA / f"{split}.jsonl")
     config = EvaluateConfig(generate=generate)
@@ -115,25 +117,28 @@ def judge(model: LegalModel, split: str, generate: int) -> dict[str, Any]:
     entries = {key: found.metrics[key] for key in METRICS}
     # One answer alone (the least that can be asked for) says nothing.
     return {
-        "length": statistics.median(lengths) if generate > 1 else None,
+        "length": statistics.median(lengths) if generate != 1 else None,
         "metrics": {key: entry for key, entry in entries.items() if entry["n"] > 1},
     }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows in Markdown: of the base, which is one for all of a split, and the tuned models."""
-    head = ["trial", "pairs", "seed", "split", *METRICS, "length"]
+    head = ["trial", "pairs", "seed", "split", *METRICS, "length", "answered"]
     lines = [head, ["---"] * len(head)]
     for split in dict.fromkeys(row["split"] for row in rows):
-        fullest = max(
-            (row for row in rows if row["split"] == split), key=lambda row: len(row["metrics"])
-        )
-        lines.append(["base", "", "", split, *_figures(fullest, "base"), ""])
+        fullest = max((row for row in rows if row["split"] == split), key=_answered)
+        answered = str(_answered(fullest) or "")
+        lines.append(["base", "", "", split, *_figures(fullest, "base"), "", answered])
     for row in rows:
         length = "" if row["length"] is None else f"{row['length']:.2f}"
         who = [row["trial"], f"{row['pairs']:,}", str(row["seed"]), row["split"]]
-        lines.append([*who, *_figures(row, "value"), length])
+        lines.append([*who, *_figures(row, "value"), length, str(_answered(row) or "")])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _answered(row: dict[str, Any]) -> int:
+    return row["metrics"].get("repetition", {"n": 0})["n"]
 
 
 def _figures(row: dict[str, Any], key: str) -> list[str]:
@@ -151,7 +156,9 @@ def main() -> None:
         "--splits", nargs="*", default=["validation"], choices=("validation", "test")
     )
     parser.add_argument(
-        "--generate", type=int, default=60, help="questions answered in full; 1 leaves answers out"
+        "--generate",
+        type=int,
+        help="questions answered in full, 1: none; default: all",
     )
     asked = parser.parse_args()
     rows = [row for _, row in read_jsonl(asked.rows)] if asked.rows.exists() else []
