@@ -4,7 +4,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -39,13 +38,11 @@ def continue_prompts(
     budgets: Sequence[int],
     stop_ids: frozenset[int],
     pick: Pick,
-    enough: Callable[[int], bool] = lambda row: False,
 ) -> Iterator[list[tuple[int, int]]]:
     """Decode a batch; yield after each step the (row, token) pairs of the rows still running.
 
-    A row ends with a stop token, which is yielded, after `budgets[row]` ≥ 1 tokens, or where,
-    asked after a step, `enough(row)`; it then leaves the batch, so that short answers do not wait
-    for long ones. Prompts are padded on the
+    A row ends with a stop token, which is yielded, or after `budgets[row]` ≥ 1 tokens; it then
+    leaves the batch, so that short answers do not wait for long ones. Prompts are padded on the
     left and masked, and positions count from each prompt's own first token: a row's answer does not
     depend on its neighbours.
     """
@@ -69,7 +66,7 @@ def continue_prompts(
         running = [
             place
             for place, (row, token) in enumerate(zip(rows, made, strict=True))
-            if token not in stop_ids and step < budgets[row] and not enough(row)
+            if token not in stop_ids and step < budgets[row]
         ]
         if not running:
             return
@@ -90,10 +87,8 @@ def answer_greedily(
     budgets: Sequence[int],
     stop_ids: frozenset[int],
     batch_size: int,
-    enough: Callable[[Sequence[int]], bool] = lambda answer: False,
 ) -> list[list[int]]:
-    """Each prompt's most likely tokens, in order, a stop token that ended them included; no more of
-    them once an answer so far is `enough`.
+    """Each prompt's most likely tokens, in order, a stop token that ended them included.
 
     A batch has at most `batch_size` prompts, and fewer where they and their answers may grow long.
     """
@@ -105,18 +100,10 @@ def answer_greedily(
         rows = max(1, min(batch_size, CACHED_TOKENS // longest))
         places, order = order[:rows], order[rows:]
         batch = [prompts[place] for place in places], [budgets[place] for place in places]
-        said = [answers[place] for place in places]
-        heard = partial(_heard, said, enough)
-        for step in continue_prompts(model, *batch, stop_ids, greedy, heard):
+        for step in continue_prompts(model, *batch, stop_ids, greedy):
             for row, token in step:
-                said[row].append(token)
+                answers[places[row]].append(token)
     return answers
-
-
-def _heard(
-    said: Sequence[Sequence[int]], enough: Callable[[Sequence[int]], bool], row: int
-) -> bool:
-    return enough(said[row])
 
 
 def _close_up(places: list[int]) -> list[int]:

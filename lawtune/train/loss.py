@@ -26,7 +26,7 @@ from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten, merged
 from lawtune.train.recompute import recompute_layers
-from lawtune.train.unlikelihood import LONGEST, own_answers, spare, unlikelihood
+from lawtune.train.unlikelihood import own_answers, spare, unlikelihood
 
 Precision = Literal["fp32", "bf16"]
 
@@ -234,9 +234,7 @@ class LossEngine:
         with suppress(NonFiniteError):
             self._loss_sum([window], divisor=math.inf)
 
-    def own_answers(
-        self, windows: Sequence[Window], end_id: int, longest: int = LONGEST
-    ) -> list[Window]:
+    def own_answers(self, windows: Sequence[Window], end_id: int) -> list[Window]:
         """What the model now answers in place of the gold answers, where it repeats itself
         (`lawtune.train.unlikelihood`)."""
         project = self._fused and self._fused.project
@@ -246,7 +244,7 @@ class LossEngine:
             merged(self._projections),
             _forward_as(self._head, project),
         ):
-            return own_answers(self.model, windows, end_id, longest)
+            return own_answers(self.model, windows, end_id)
 
     def mean_loss(self, windows: Sequence[Window]) -> float:
         """The mean loss per target token over `windows` (nats), all dropout off."""

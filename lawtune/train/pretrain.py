@@ -44,9 +44,6 @@ PROMPT = 64
 """Tokens of a text, or half of it where it is shorter, that the model goes on from when it is
 trained against loops."""
 
-CONTINUED = 128
-"""How many tokens it goes on for: a text does not end, so all of them are always decoded."""
-
 STABLE_FOLDER = "stable"
 """Where the last state before the learning rate's decay is kept, for a longer run to go on from."""
 
@@ -282,7 +279,7 @@ class _Run:
 
     def _own_texts(self, windows: Sequence[Window]) -> Sequence[Window]:
         begun = [replace(w, target_start=min(PROMPT, len(w.ids) // 2)) for w in windows]
-        return self.engine.own_answers(begun, self.model.config.eos_token_id, CONTINUED)
+        return self.engine.own_answers(begun, self.model.config.eos_token_id)
 
     def throughput(self, progress: Progress) -> dict[str, float]:
         """Target tokens a second over the whole run, and the share of the measured peak that its

@@ -16,7 +16,6 @@ from lawtune.train.loss import (
     NonFiniteError,
     StepLoss,
 )
-from lawtune.train.unlikelihood import LONGEST
 
 LEAST_TOKENS = 64
 """Below this, lowering costs time and saves nothing: the model itself is what is large."""
@@ -100,12 +99,9 @@ class TeamEngine:
         self.engine.let_go()
         return StepLoss(told[0].item(), sum(window.targets for window in windows))
 
-    def own_answers(
-        self, windows: Sequence[Window], end_id: int, longest: int = LONGEST
-    ) -> list[Window]:
+    def own_answers(self, windows: Sequence[Window], end_id: int) -> list[Window]:
         """See `LossEngine.own_answers`; the first process's, in every process."""
-        main = self.team.is_main
-        own = self.engine.own_answers(windows, end_id, longest) if main else []
+        own = self.engine.own_answers(windows, end_id) if self.team.is_main else []
         said = self.team.each([astuple(window) for window in own])[0]
         return [Window(tuple(ids), start, name, tuple(marks)) for ids, start, name, marks in said]
 

@@ -19,12 +19,9 @@ RUN = 6
 """Tokens in a run that is a repetition when it comes again, some four words: of the starter's gold
 answers 1 token in 40 stands in one, of a loop all."""
 
-LONGEST = 256
-"""Tokens of its own that a model is heard out to: what goes on so long is what repeats most."""
-
-ENOUGH = 64
-"""Once so many of an answer's tokens are marked, it loops: more of the loop teaches no more, and
-the longest answer of a batch is what the batch costs."""
+ROOM, LONGEST = 2, 128
+"""An answer is heard out to this many times the gold one's length, and to so many tokens: by then
+it loops or stops, and the longest one of a batch is what the batch costs."""
 
 LEAST = 0.05
 """What 1 − p is at least taken for, so that no single token outweighs the others."""
@@ -58,22 +55,16 @@ def repeats(tokens: Sequence[int], run: int = RUN) -> tuple[bool, ...]:
     return tuple(marks)
 
 
-def loops_enough(answer: Sequence[int]) -> bool:
-    """Whether `ENOUGH` of an answer's tokens belong to repeated runs."""
-    return sum(repeats(answer)) >= ENOUGH
-
-
-def own_answers(
-    model: Any, windows: Sequence[Window], end_id: int, longest: int = LONGEST
-) -> list[Window]:
-    """What `model` answers, greedily, in up to `longest` tokens, where `windows` have the gold
-    answer; only answers that repeat themselves, with the tokens marked that do."""
+def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Window]:
+    """What `model` answers, greedily, where `windows` have the gold answer; only answers that
+    repeat themselves, with the tokens marked that do."""
     prompts = [window.ids[: window.target_start] for window in windows]
     limit = max_positions(model)
-    budgets = [max(1, min(longest, limit - len(prompt))) for prompt in prompts]
-    answers = answer_greedily(
-        model, prompts, budgets, frozenset({end_id}), len(windows), loops_enough
-    )
+    budgets = [
+        max(1, min(ROOM * window.targets, LONGEST, limit - len(prompt)))
+        for window, prompt in zip(windows, prompts, strict=True)
+    ]
+    answers = answer_greedily(model, prompts, budgets, frozenset({end_id}), len(windows))
     own = []
     for window, prompt, answer in zip(windows, prompts, answers, strict=True):
         marks = repeats(answer)

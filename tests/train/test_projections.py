@@ -13,7 +13,7 @@ from lawtune.config import LoraConfig
 from lawtune.model.lora import attach_lora
 from lawtune.train.dropout import ExampleMasks, Rows, install
 from lawtune.train.prefix import unwrapped
-from lawtune.train.projections import GELU, fuse_activations, lighten
+from lawtune.train.projections import GELU, _Projection, fuse_activations, lighten, merged
 
 LORA = LoraConfig(r=4, alpha=6, dropout=0.4)
 ROWS = Rows([(5, 0, 6), (8, 0, 4)], padded_to=6)
@@ -116,6 +116,34 @@ def test_what_lies_below_another_kind_of_adapter_is_left_alone(model: str):
     assert torch.linalg.norm(found - expected) <= 0.02 * torch.linalg.norm(expected)
     found.sum().backward()
     assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("model", ["gpt2", "llama"])
+def test_merged_is_the_adapter_as_it_stands_without_dropout(model: str):
+    (plain, _), (light, _) = make_pair(model)
+    projections = [
+        module.forward.__self__
+        for module in light.modules()
+        if isinstance(getattr(module.forward, "__self__", None), _Projection)
+    ]
+    assert any(projection.lora for projection in projections)
+
+    def output(adapted, dtype=torch.bfloat16) -> torch.Tensor:
+        with torch.no_grad(), torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            return unwrapped(adapted).base_model(input_ids=IDS, use_cache=False)[0].float()
+
+    for scale in (1.0, -2.0):
+        for adapted in (plain, light):
+            for name, parameter in adapted.named_parameters():
+                if "lora_B" in name:
+                    parameter.data.mul_(scale)
+        exact, alone = output(plain, None), output(light)
+        with merged(projections):
+            found = output(light)
+        assert torch.equal(output(light), alone)
+        size = torch.linalg.norm(exact)
+        assert torch.linalg.norm(found - exact) < 0.03 * size
+        assert torch.linalg.norm(found - exact) < 1.5 * torch.linalg.norm(alone - exact)
 
 
 def test_a_projection_that_trains_is_left_alone():
