@@ -18,18 +18,26 @@ _NAME, _USUAL = "lawtune_newest", "sdpa"
 
 
 @contextmanager
-def newest_in_float32(model: Any) -> Iterator[None]:
-    """Within the context, `model` (plain, no PeftModel) does so if it is on a CPU and has torch's
-    attention; no other thread may use it meanwhile."""
+def attention_named(model: Any, name: str) -> Iterator[None]:
+    """Within the context, `model` computes attention as what is registered under `name` does; no
+    other thread may use it meanwhile."""
     config = model.config.get_text_config()
-    if model.device.type != "cpu" or config._attn_implementation != _USUAL:
-        yield
-        return
-    config._attn_implementation = _NAME
+    before, config._attn_implementation = config._attn_implementation, name
     try:
         yield
     finally:
-        config._attn_implementation = _USUAL
+        config._attn_implementation = before
+
+
+@contextmanager
+def newest_in_float32(model: Any) -> Iterator[None]:
+    """Within the context, `model` (plain, no PeftModel) does so if it is on a CPU and has torch's
+    attention; no other thread may use it meanwhile."""
+    name = model.config.get_text_config()._attn_implementation
+    if name == _USUAL and model.device.type == "cpu":
+        name = _NAME
+    with attention_named(model, name):
+        yield
 
 
 def attends_in_float32(model: Any) -> bool:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from lawtune.model.attention import attention_named
+
 Lengths = Sequence[int] | None
 
 LONGEST_PLAIN = 512
@@ -35,12 +37,11 @@ def packed(trunk: nn.Module, lengths: Lengths) -> Iterator[dict[str, torch.Tenso
         return
     device = next(trunk.parameters()).device
     positions = torch.cat([torch.arange(length, device=device) for length in lengths])
-    config, token = trunk.config.get_text_config(), _lengths.set(lengths)
-    before, config._attn_implementation = config._attn_implementation, _NAME
+    token = _lengths.set(lengths)
     try:
-        yield {"position_ids": positions[None]}
+        with attention_named(trunk, _NAME):
+            yield {"position_ids": positions[None]}
     finally:
-        config._attn_implementation = before
         _lengths.reset(token)
 
 

@@ -13,7 +13,7 @@ from lawtune.config import LoraConfig
 from lawtune.model.lora import attach_lora
 from lawtune.train.dropout import ExampleMasks, Rows, install
 from lawtune.train.prefix import unwrapped
-from lawtune.train.projections import GELU, _Projection, fuse_activations, lighten, merged
+from lawtune.train.projections import GELU, fuse_activations, lighten, merged
 
 LORA = LoraConfig(r=4, alpha=6, dropout=0.4)
 ROWS = Rows([(5, 0, 6), (8, 0, 4)], padded_to=6)
@@ -120,12 +120,9 @@ def test_what_lies_below_another_kind_of_adapter_is_left_alone(model: str):
 
 @pytest.mark.parametrize("model", ["gpt2", "llama"])
 def test_merged_is_the_adapter_as_it_stands_without_dropout(model: str):
-    (plain, _), (light, _) = make_pair(model)
-    projections = [
-        module.forward.__self__
-        for module in light.modules()
-        if isinstance(getattr(module.forward, "__self__", None), _Projection)
-    ]
+    plain = tiny.randomise(attach_lora(MODELS[model](), LORA)).eval()
+    light = copy.deepcopy(plain)
+    projections = lighten(unwrapped(light).base_model, ExampleMasks())
     assert any(projection.lora for projection in projections)
 
     def output(adapted, dtype=torch.bfloat16) -> torch.Tensor:
