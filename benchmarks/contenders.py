@@ -35,7 +35,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
 
-    from lawtune.train.loss import resolve_precision
+    from lawtune.train.precision import resolve_precision
 
     if job["contender"] == "peak":
         return matrix_peak()

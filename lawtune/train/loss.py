@@ -9,26 +9,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
+from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from lawtune.data.encode import Window
 from lawtune.model.attention import newest_in_float32
-from lawtune.model.load import resolve_device as resolve_device
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
 from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.last_layer import LastLayer
+from lawtune.train.precision import Precision, autocast, row_dtype
 from lawtune.train.prefix import hash_lower, split_model, unwrapped
 from lawtune.train.prefix_cache import Plan, PrefixCache, look_up
 from lawtune.train.projections import fuse_activations, lighten, merged
 from lawtune.train.recompute import recompute_layers
 from lawtune.train.unlikelihood import own_answers, spare, unlikelihood
-
-Precision = Literal["fp32", "bf16"]
 
 PROJECTED_TOKENS = 512
 """How many tokens are projected on the vocabulary at once, at most (`HeadCrossEntropy`)."""
@@ -99,6 +97,8 @@ class LossEngine:
         self.precision = precision
         self.spared = spared
         self.device = next(model.parameters()).device
+        self._row_dtype = row_dtype(precision)
+        self._autocast = partial(autocast, precision, self.device)
         self._masks = ExampleMasks()
         install(model, self._masks)
         fuse_activations(unwrapped(model).base_model)
@@ -107,7 +107,7 @@ class LossEngine:
         self._packs = self._parts.packs and self.device.type == "cpu"
         self._head = self._parts.head
         head = find_head(self._head)
-        self._fused = head and HeadCrossEntropy(head, self._row_dtype(), PROJECTED_TOKENS, spared)
+        self._fused = head and HeadCrossEntropy(head, self._row_dtype, PROJECTED_TOKENS, spared)
         self._projected_tokens = PROJECTED_TOKENS
         self._caches: list[PrefixCache] = []
         self._logits: list[PrefixCache] = []
@@ -127,7 +127,7 @@ class LossEngine:
             return None
         with torch.inference_mode(), self._autocast():
             probe = parts.lower(torch.tensor([[0]], device=self.device), None)
-        dtype = self._row_dtype() if parts.is_whole else probe.dtype
+        dtype = self._row_dtype if parts.is_whole else probe.dtype
         unique = tuple(dict.fromkeys(windows))
         return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
 
@@ -140,7 +140,7 @@ class LossEngine:
         if not (head and head.lora and self._parts.is_whole and self.device.type == "cpu"):
             return None
         unique = tuple(dict.fromkeys(windows))
-        return Plan(unique, True, len(head.weight), self._row_dtype(), dict)
+        return Plan(unique, True, len(head.weight), self._row_dtype, dict)
 
     def frozen_part(self) -> str:
         """What a cache spares, in words."""
@@ -346,7 +346,7 @@ class LossEngine:
             else:
                 hidden = self._parts.trunk(batch.ids.to(self.device), batch.lengths)
         hidden = hidden.flatten(0, 1).index_select(0, targets)
-        return hidden.to(self._row_dtype()) if self._fused else hidden
+        return hidden.to(self._row_dtype) if self._fused else hidden
 
     def _positions(self, batch: Batch) -> torch.Tensor:
         """Which positions predict a target, counted over examples and positions."""
@@ -368,27 +368,6 @@ class LossEngine:
             "precision": self.precision,
             "device": self.device.type,
         }
-
-    def _row_dtype(self) -> torch.dtype:
-        """The type in which hidden states enter the projection's product."""
-        return torch.float32 if self.precision == "fp32" else torch.bfloat16
-
-    def _autocast(self) -> Any:
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """The precision that `train.precision` names; `auto` is bf16 only where the hardware
-    multiplies in it (emulated on a CPU, it is a hundred times slower), else fp32."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16" if native else "fp32"
 
 
 @contextmanager

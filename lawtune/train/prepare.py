@@ -14,7 +14,7 @@ from lawtune.model.load import Base, load_base, max_positions, resolve_device
 from lawtune.model.lora import attach_lora
 from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
-from lawtune.train.loss import resolve_precision
+from lawtune.train.precision import resolve_precision
 
 
 @dataclass(frozen=True)

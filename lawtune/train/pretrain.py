@@ -18,6 +18,7 @@ from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
+from lawtune.model.load import resolve_device
 from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -31,9 +32,10 @@ from lawtune.train.distributed import Alone, joined_team
 from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
-from lawtune.train.loss import LossEngine, resolve_device, resolve_precision
+from lawtune.train.loss import LossEngine
 from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
 from lawtune.train.muon import MuonWithAdamW
+from lawtune.train.precision import resolve_precision
 from lawtune.train.pretrain_text import Text, prepare_text, texts_read
 from lawtune.train.schedule import trapezoid
 from lawtune.train.team_engine import Cut, TeamEngine

@@ -37,7 +37,7 @@ from lawtune.train.inputs import (
 )
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
-from lawtune.train.loss import LossEngine, resolve_precision
+from lawtune.train.loss import LossEngine
 from lawtune.train.memory import MemoryGuard, MemoryWatch, exhaustion_is_told, give_back
 from lawtune.train.monitor import (
     LOG_FILE,
@@ -50,6 +50,7 @@ from lawtune.train.monitor import (
 )
 from lawtune.train.order import resolve_micro_batch_tokens, training_data
 from lawtune.train.outcome import Outcome
+from lawtune.train.precision import resolve_precision
 from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
 from lawtune.train.shard import shard_layers

@@ -17,8 +17,9 @@ from lawtune.train.caches import fill_caches
 from lawtune.train.checkpoint import trainable
 from lawtune.train.distributed import Alone
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress
-from lawtune.train.loss import LossEngine, resolve_precision
+from lawtune.train.loss import LossEngine
 from lawtune.train.order import training_data
+from lawtune.train.precision import resolve_precision
 
 SETTINGS = TrainConfig(epochs=2, batch_size=1, gradient_accumulation=8, seed=5)
 RATES = {"lm_head": 2e-3, "c_attn": 1e-3}

@@ -10,7 +10,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM
 from lawtune.data.encode import Window
 from lawtune.train import head as head_module
 from lawtune.train import loss as loss_module
-from lawtune.train.loss import LossEngine, NonFiniteError, resolve_device, resolve_precision
+from lawtune.train.loss import LossEngine, NonFiniteError
 
 VOCABULARY = 372
 
@@ -194,11 +194,3 @@ def test_padding_without_a_mask_is_no_cause_for_a_warning(capfd: pytest.CaptureF
     model = MODELS["gpt2"]()
     LossEngine(model, pad_id=model.config.pad_token_id).mean_loss(make_windows(3))
     assert "attention_mask" not in capfd.readouterr().err
-
-
-def test_precision_and_device():
-    cpu = torch.device("cpu")
-    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    assert resolve_precision("auto", cpu) == ("bf16" if native else "fp32")
-    assert resolve_precision("bf16", cpu) == "bf16"
-    assert resolve_device("cpu") == cpu

@@ -24,7 +24,8 @@ from lawtune.prompt import PromptTemplate
 from lawtune.records import read_qa
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.inputs import encode_split, read_splits
-from lawtune.train.loss import LossEngine, resolve_precision
+from lawtune.train.loss import LossEngine
+from lawtune.train.precision import resolve_precision
 from lawtune.train.prepare import four_bit_settings
 from lawtune.train.run import finetune
 
