@@ -21,7 +21,7 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
 
 
 def row_dtype(precision: Precision) -> torch.dtype:
-    """The type in which hidden states enter a product."""
+    """The type in which rows enter a product."""
     return torch.float32 if precision == "fp32" else torch.bfloat16
 
 

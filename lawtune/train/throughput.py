@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import torch
 
 from lawtune.config import ArchitectureConfig
+from lawtune.train.precision import Precision, row_dtype
 
 _SIDES = (1024, 1024, 2048)
 """Rows, inner and outer size of the product that the peak is measured with."""
@@ -30,9 +31,9 @@ def training_flops(model: ArchitectureConfig, vocabulary: int, lengths: Iterable
     return total
 
 
-def measured_peak(device: torch.device, precision: str) -> float:
+def measured_peak(device: torch.device, precision: Precision) -> float:
     """Operations a second of the best large matrix product in `precision` in half a second."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = row_dtype(precision)
     rows, inner, outer = _SIDES
     left = torch.ones(rows, inner, device=device, dtype=dtype)
     right = torch.ones(inner, outer, device=device, dtype=dtype)
