@@ -22,13 +22,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import page
 from train_speed import machine
 
 SHAPES = {
     "kogpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
     "tiny": {"n_embd": 32, "n_layer": 2, "n_head": 2},
 }
-BEGIN, END = "<!-- generation_speed: begin -->", "<!-- generation_speed: end -->"
 Contestant = Callable[[], list[str]]
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     section = render(json.loads(out.read_text("utf-8")))
     print(section)
     if options.docs:
-        write_section(Path(options.docs), section)
+        page.put(Path(options.docs), "generation_speed", section)
 
 
 def parse() -> argparse.Namespace:
@@ -165,29 +165,19 @@ def render(record: dict[str, Any]) -> str:
     rivals = [name for name in times if name != "lawtune"]
     # The one that ran again, where there was time for that.
     best = min(rivals, key=lambda name: (-len(times[name]), middle(name)))
-    lines = [
-        f"{record['questions']} questions × {record['new_tokens']} new tokens, medians; ratios are"
-        f" to {best}:",
-        "",
-        "| contestant | runs | s | ratio | processor s | ratio | same answers |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name in sorted(times, key=middle):
-        cells = [name, str(len(times[name]))]
+        cells = [name, len(times[name])]
         for what in ("seconds", "cpu_seconds"):
             cells += [f"{middle(name, what):.1f}", f"{middle(name, what) / middle(best, what):.2f}"]
-        lines.append(f"| {' | '.join(cells)} | {record['same_answers'][name]} |")
+        rows.append([*cells, record["same_answers"][name]])
+    titles = ("contestant", "runs", "s", "ratio", "processor s", "ratio", "same answers")
+    head = (
+        f"{record['questions']} questions × {record['new_tokens']} new tokens, medians; ratios are"
+        f" to {best}:"
+    )
     where = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
-    return "\n".join([*lines, "", f"`{record['command']}`; {where}."])
-
-
-def write_section(page: Path, text: str) -> None:
-    """Replace what stands between the page's marks."""
-    before, found, rest = page.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        sys.exit(f"{page} lacks {BEGIN} … {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
+    return f"{head}\n\n{page.table(titles, rows)}\n\n`{record['command']}`; {where}."
 
 
 if __name__ == "__main__":

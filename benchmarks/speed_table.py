@@ -2,26 +2,14 @@
 
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from contenders import ALPHA, RANK, RECIPES, SHAPES
+from page import table
 
 from lawtune.train.caches import KEEP_LOGITS_EPOCHS
 
 Row = dict[str, Any]
-
-BEGIN, END = "<!-- train_speed: begin -->", "<!-- train_speed: end -->"
-
-
-def put(rows: Sequence[Row], path: Path) -> None:
-    """Put the tables between the two marks in the file."""
-    text = path.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise SystemExit(f"{path} lacks the lines {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{render(rows)}\n\n{END}{after}", "utf-8")
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -167,9 +155,7 @@ SHARES = (("lm_head", "lawtune-lean", 0.50), ("c_attn", "lawtune", 0.55))
 
 def goals(figures: Figures) -> str:
     """Ratios to the peers, beside what was aimed at."""
-    titles = ("recipe", "epochs", "contender", "against", "times faster", "goal")
-    titles += ("share of its memory", "goal")
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    ratios = []
     for ours in ("lawtune", "lawtune-lean"):
         for recipe, epochs, peers, goal, memory_goal in GOALS:
             mine = figures.time(recipe, ours, epochs)
@@ -181,22 +167,23 @@ def goals(figures: Figures) -> str:
             cells = [recipe, "each after the first" if epochs == "later" else epochs, ours]
             cells += [contender(figures, recipe, rival), f"{times[rival] / mine:.2f}"]
             cells += [f"≥ {goal:g}", f"{share:.2f}", f"≤ {memory_goal:.1f}" if memory_goal else "—"]
-            lines.append(f"| {' | '.join(map(str, cells))} |")
-    ratios = "\n".join(lines) if len(lines) > 2 else ""
-    lines = ["| recipe | contender | share of the peak, later epochs | goal |", "|---|---|---|---|"]
-    for recipe, ours, goal in SHARES:
-        if share := figures.share(recipe, ours):
-            lines.append(f"| {recipe} | {ours} | {share:.0%} | ≥ {goal:.0%} |")
-    shares = "\n".join(lines) if len(lines) > 2 else ""
-    return "\n\n".join(filter(None, (ratios, shares)))
+            ratios.append(cells)
+    shares = [
+        (recipe, ours, f"{share:.0%}", f"≥ {goal:.0%}")
+        for recipe, ours, goal in SHARES
+        if (share := figures.share(recipe, ours))
+    ]
+    titles = ("recipe", "epochs", "contender", "against", "times faster", "goal")
+    titles += ("share of its memory", "goal")
+    of_peak = ("recipe", "contender", "share of the peak, later epochs", "goal")
+    found = [table(names, rows) for names, rows in ((titles, ratios), (of_peak, shares)) if rows]
+    return "\n\n".join(found)
 
 
 def full(figures: Figures) -> str:
-    lines = [
-        "| recipe | contender | cache, s | 1 epoch, s | 3 epochs, s | 5 epochs, s |"
-        " later epochs, s each | peak MB | target tokens/s | share of peak |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    titles = ("recipe", "contender", "cache, s", "1 epoch, s", "3 epochs, s", "5 epochs, s")
+    titles += ("later epochs, s each", "peak MB", "target tokens/s", "share of peak")
+    rows = []
     for recipe, family in figures.runs:
         cells = [recipe, contender(figures, recipe, family)]
         cells.append(number(figures.median(recipe, family, lambda row: row["cache_seconds"])))
@@ -206,11 +193,12 @@ def full(figures: Figures) -> str:
         cells.append(number(figures.median(recipe, family, target_rate), 0))
         share = figures.share(recipe, family)
         cells.append("—" if share is None else f"{share:.0%}")
-        lines.append(f"| {' | '.join(cells)} |")
-    for (recipe, family), why in figures.refused.items():
-        lines.append("")
-        lines.append(f"{family} refuses {recipe}: {why}")
-    return "\n".join(lines)
+        rows.append(cells)
+    parts = [table(titles, rows)]
+    parts += [
+        f"{family} refuses {recipe}: {why}" for (recipe, family), why in figures.refused.items()
+    ]
+    return "\n\n".join(parts)
 
 
 def target_rate(row: Row) -> float:
@@ -223,12 +211,17 @@ def trials(rows: Sequence[Row]) -> str:
     tried = [row for row in rows if row["stage"] == "trial" and "epoch_seconds" in row]
     if not tried:
         return ""
-    lines = ["Which micro-batch serves the peers best (one epoch):", ""]
-    lines += ["| recipe | contender | s | peak MB |", "|---|---|---|---|"]
-    for row in tried:
-        seconds, memory = row["epoch_seconds"][0], row["peak_rss_mb"]
-        lines.append(f"| {row['recipe']} | {row['contender']} | {seconds:.2f} | {memory:,.0f} |")
-    return "\n".join(lines)
+    cells = [
+        (
+            row["recipe"],
+            row["contender"],
+            f"{row['epoch_seconds'][0]:.2f}",
+            f"{row['peak_rss_mb']:,.0f}",
+        )
+        for row in tried
+    ]
+    rendered = table(("recipe", "contender", "s", "peak MB"), cells)
+    return f"Which micro-batch serves the peers best (one epoch):\n\n{rendered}"
 
 
 def contender(figures: Figures, recipe: str, family: str) -> str:

@@ -31,6 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import page
 import speed_table
 from contenders import RECIPES, SHAPES, measure
 
@@ -58,7 +59,7 @@ def main() -> None:
             rows += [row] if is_new else []
     print(speed_table.render(rows))
     if options.docs:
-        speed_table.put(rows, Path(options.docs))
+        page.put(Path(options.docs), "train_speed", speed_table.render(rows))
 
 
 def parse() -> argparse.Namespace:
