@@ -22,7 +22,13 @@ from lawtune.eval.citation_names import (
     subordinate,
 )
 from lawtune.eval.citation_text import readable
-from lawtune.eval.citation_units import ADDENDA, Unit, articles_between, read_units
+from lawtune.eval.citation_units import (
+    ADDENDA,
+    Unit,
+    articles_between,
+    read_articles,
+    read_units,
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,9 @@ class _Reader:
         begin = max(self._bounds[before] if before >= 0 else 0, end - LONGEST_NAME - 20)
         words = self._text[begin:end].replace("·", "").split()
         for index in range(max(0, len(words) - 16), len(words)):
+            # 개정 전 상법 is no 전상법.
+            if words[index] in p.BEFORE_A_NAME:
+                continue
             if known := self._look_up("".join(words[index:])):
                 start = begin + self._word_starts(begin, end)[index]
                 self._name_law(start, end, known.name, known.former)
@@ -213,6 +222,8 @@ class _Reader:
         if not p.ARTICLE_AHEAD.match(self._text, note.end() if note else end):
             return False
         begin = max(begin, self._text.rfind("\n", begin, end) + 1)
+        if self._found and (after := p.AFTER_CITATION.match(self._text, self._found[-1].end)):
+            begin = max(begin, after.end())
         starts = self._word_starts(begin, end)
         words = [self._text[begin + start : end].split()[0] for start in starts]
         if words[-1:] == ["시행세칙"]:
@@ -293,10 +304,7 @@ class _Reader:
 
     def _on_article(self, match: re.Match[str]) -> None:
         start, text = match.start(), self._text
-        number = p.ARTICLE_NUMBER.search(match[0])
-        if "의" in match[0] and match[0].rstrip().endswith("조"):
-            number = re.search(r"(\d+)의\s*(\d+)", match[0])
-        article = f"제{number[1]}조" + (f"의{number[2]}" if number[2] else "")
+        *others, article = read_articles(match[0])
         title = p.TITLE.match(text, match.end())
         end = title.end() if title else match.end()
         units, end = read_units(text, end)
@@ -307,16 +315,19 @@ class _Reader:
                 # Nor is a 같은 조 behind it any statute's.
                 self._private_end, self._statute = end, None
             return
-        previous = self._statute
+        previous, prefix = self._statute, ""
         if addendum := p.BARE_ADDENDUM.search(text[max(0, start - 40) : start]):
-            article = ADDENDA + article
+            prefix = ADDENDA
             begin = min(begin, start - len(addendum[0]))
         elif begin == start and self._goes_on(start) and previous.article.startswith(ADDENDA):
-            article = ADDENDA + article
+            prefix = ADDENDA
         called, said = title[1] if title else "", _quoted(text, end)
         citation = StatuteCitation(
-            begin, end, law.name, article, units, law.former, called, said, law.far
+            begin, end, law.name, prefix + article, units, law.former, called, said, law.far
         )
+        for other in others:
+            same = replace(citation, article=prefix + other, units=(), title="", quote="")
+            self._found.append(same)
         if (
             previous
             and begin == start

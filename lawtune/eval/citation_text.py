@@ -13,6 +13,10 @@ _ALIKE = {
     **dict.fromkeys(map(ord, "∼〜～"), "~"),
     **dict.fromkeys(map(ord, "–—―−"), "-"),
 }
+# Markdown's emphasis and code, **민법** 제2조: a name begins at the opening marks, and reaches over
+# the closing ones to its article.
+_EMPHASIS = re.compile(r"(\*{1,3}|__?|`{1,2}|~~)(?=[^\s*_`~])([^\n*_`~]{1,200})(?<=\S)\1")
+_BEGINS, _ENDS = "◦", " "
 # Conjoining jamo make one syllable; any other character takes the combining marks behind it.
 _CLUSTER = re.compile(
     r"[\u1100-\u115f][\u1160-\u11a7][\u11a8-\u11ff]?|.[\u0300-\u036f\u3099\u309a]*", re.DOTALL
@@ -35,9 +39,10 @@ class ReadableText:
 
 
 def readable(given: str) -> ReadableText:
-    """NFC, half-width, one kind of bracket and of middle dot; every position can be traced back."""
+    """NFC, half-width, one kind of bracket and of middle dot, no emphasis; every position can be
+    traced back."""
     if unicodedata.is_normalized("NFC", given):
-        return ReadableText(given.translate(_ALIKE))
+        return ReadableText(_plain(given.translate(_ALIKE)))
     pieces: list[str] = []
     starts: list[int] = []
     for match in _CLUSTER.finditer(given):
@@ -45,4 +50,12 @@ def readable(given: str) -> ReadableText:
         pieces.append(composed)
         starts += [match.start()] * len(composed)
     starts.append(len(given))
-    return ReadableText("".join(pieces).translate(_ALIKE), tuple(starts))
+    return ReadableText(_plain("".join(pieces).translate(_ALIKE)), tuple(starts))
+
+
+def _plain(text: str) -> str:
+    def unmarked(found: re.Match[str]) -> str:
+        length = len(found[1])
+        return _BEGINS * length + found[2] + _ENDS * length
+
+    return _EMPHASIS.sub(unmarked, text)

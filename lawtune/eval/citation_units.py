@@ -2,6 +2,7 @@
 제2호 (가)목, 나목), and the articles of a range."""
 
 import re
+import unicodedata
 
 from lawtune.eval import citation_patterns as p
 
@@ -28,7 +29,7 @@ def read_units(text: str, position: int) -> tuple[tuple[Unit, ...], int]:
             deepest = (above[0], above[1], letter)
         else:
             branch = unit["branch"] or unit["after"]
-            number = unit["number"] + (f"의{branch}" if branch else "")
+            number = _arabic(unit["number"]) + (f"의{branch}" if branch else "")
             paragraph = (unit["level"] or unit["shared"]) == "항"
             deepest = (number, "", "") if paragraph else (above[0], number, "")
         # 제1항 제2호 is one place: the 항 alone was only its beginning.
@@ -36,6 +37,22 @@ def read_units(text: str, position: int) -> tuple[tuple[Unit, ...], int]:
             found.pop()
         found.append(deepest)
     return tuple(found), match.end()
+
+
+def read_articles(written: str) -> list[str]:
+    """The articles of one number or of several under one 조: 제14조의2, 제3·4조, 제3~5조."""
+    if "의" in written and written.rstrip().endswith("조"):
+        number, branch = re.findall(r"\d+", written)
+        return [f"제{number}조의{branch}"]
+    *others, last = re.split(r"\s*([,·~])\s*", written)
+    number = p.ARTICLE_NUMBER.search(last)
+    found = [f"제{number[1]}조" + (f"의{number[2]}" if number[2] else "")]
+    while others:
+        *others, before, mark = others
+        first = f"제{before.removeprefix('제').strip()}조"
+        between = articles_between(first, found[0]) if mark == "~" else []
+        found = [first, *between, *found]
+    return found
 
 
 def articles_between(first: str, last: str) -> list[str]:
@@ -52,3 +69,8 @@ def articles_between(first: str, last: str) -> list[str]:
         return []
     prefix = ADDENDA if first.startswith(ADDENDA) else ""
     return [prefix + label for label in labels]
+
+
+def _arabic(number: str) -> str:
+    """The digits of a number, which may be a circled one (⑨)."""
+    return str(int(unicodedata.numeric(number))) if len(number) == 1 else number

@@ -168,7 +168,7 @@ def _status(found: Found, index: CitationIndex, as_of: str | None) -> str:
     article = statute.articles.get(found.article)
     if article is None or article.deleted:
         return ABSENT
-    if not _same_title(found.title, article.title):
+    if not (_same_title(found.title, article.title) or _is_offence(found.title, article)):
         # 제5조(목적) far from any statute's name: another title only shows a wrong guess at whose.
         return UNCHECKED if found.inferred else MISMATCH
     there = [_has_place(article, unit) for unit in found.units]
@@ -195,8 +195,23 @@ def _same_title(cited: str, title: str) -> bool:
     if not mine or not its or mine in its or its in mine:
         return True
     shorter, longer = sorted((mine, its), key=len)
-    rest = iter(longer)
-    return len(shorter) >= _SAME_TITLE * len(longer) and all(letter in rest for letter in shorter)
+    return len(shorter) >= _SAME_TITLE * len(longer) and _in_order(shorter, longer)
+
+
+def _in_order(letters: str, text: str) -> bool:
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
+
+
+def _is_offence(cited: str, article: IndexedArticle) -> bool:
+    """Whether a name like 사문서위조죄 is the article's offence: its letters stand in the title
+    (사문서등의 위조·변조), or its words in the text (뇌물수수죄: 뇌물을 수수, 요구 또는 약속)."""
+    offence = _letters(cited)
+    if not offence.endswith("죄"):
+        return False
+    offence, text = offence.removesuffix("죄"), _letters(article.text)
+    words = (offence[i : i + 2] for i in range(0, len(offence), 2))
+    return _in_order(offence, _letters(article.title)) or all(word in text for word in words)
 
 
 def _has_place(article: IndexedArticle, unit: Unit) -> bool | None:

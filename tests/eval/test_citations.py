@@ -154,6 +154,17 @@ def test_agrees_with_the_reader_of_reference_lists():
             [f"화재로 인한 재해보상과 보험가입에 관한 법률 제{n}조" for n in (2, 5)],
         ),
         ("일본 형법 제161조의2와 우리 형법 제232조의2", ["형법 제232조의2"]),
+        ("민법 제3~5조", ["민법 제3조", "민법 제4조", "민법 제5조"]),
+        ("민법 제3·5조와 제7, 8조의2", [f"민법 제{n}" for n in ("3조", "5조", "7조", "8조의2")]),
+        (
+            "민법 제750조 및 근기법 제23조, 무슨예방법 제3조",
+            ["민법 제750조", "근로기준법 제23조", "무슨예방법 제3조"],
+        ),
+        (
+            "민법 제750조 및 무엇의 예방 및 관리에 관한 법률 제20조",
+            ["민법 제750조", "무엇의 예방 및 관리에 관한 법률 제20조"],
+        ),
+        ("민법 제623조와 특약사항 제3조, 각서 제4조", ["민법 제623조"]),
         ("근로기준법 부칙 제2조", ["근로기준법 부칙 제2조"]),
         ("형법 부칙 제2조 내지 제4조", [f"형법 부칙 제{n}조" for n in (2, 3, 4)]),
         (
@@ -279,6 +290,16 @@ def test_what_the_index_lacks_is_unchecked_and_never_absent():
         ("민법 제108조 제1, 3항", "mismatch"),
         ("형법 제38조 제1항 제2호", "verified"),
         ("형법 제38조 제1항 제9호", "mismatch"),
+        ("근로기준법 제23조 ① 항", "verified"),
+        ("근로기준법 제24조⑨항", "mismatch"),
+        ("형법 제250조(살인죄)", "verified"),
+        ("형법 제231조(사문서위조죄)", "verified"),
+        ("형법 제129조(뇌물수수죄)", "verified"),
+        ("형법 제250조(절도죄)", "mismatch"),
+        ("형법 제355조(상해죄)", "mismatch"),
+        ("개정 전 상법 제398조", "unchecked"),
+        ("종전의 상법 제398조", "unchecked"),
+        ("2016. 1. 6. 법률 제13719호로 개정되기 전의 형법 제241조", "unchecked"),
         ("민사소송법 제1조", "unchecked"),
         ("구 민법(1990. 1. 13. 법률 제4199호로 개정되기 전의 것) 제750조", "unchecked"),
         ("민법 부칙 제1조", "unchecked"),
@@ -292,6 +313,37 @@ def test_what_the_index_lacks_is_unchecked_and_never_absent():
 )
 def test_states(text, status, index):
     assert statuses(text, index) == [status]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "**{}**",
+        "__{}__",
+        "`{}`",
+        "*{}*",
+        "~~{}~~",
+        "|{}|",
+        "■{}",
+        "▶ {}",
+        "【{}】",
+        "→{}",
+        "{{{}}}",
+    ],
+)
+def test_marks_around_a_citation_do_not_hide_it(form, index):
+    marked = f"앞에 상법 제24조. {form.format('개인정보 보호법 제9999조')}에 따르면"
+    assert states(marked, index)[1:] == [("개인정보 보호법", "제9999조", "absent")]
+
+
+@pytest.mark.parametrize("marks", ["**", "__", "`", "~~"])
+def test_a_statutes_name_alone_may_be_emphasised(marks, index):
+    rows = check_text(f"상법 제24조. {marks}민법{marks} 제750조에 따라", index).citations
+    assert [(row.law, row.article, row.status) for row in rows] == [
+        ("상법", "제24조", "verified"),
+        ("민법", "제750조", "verified"),
+    ]
+    assert rows[1].text == f"민법{marks} 제750조"
 
 
 def test_a_quotation_is_compared(index):
