@@ -19,6 +19,7 @@ from lawtune.files import read_text
 Config = TypeVar("Config")
 
 Count = Annotated[int, Ge(1)]
+Seed = Annotated[int, Ge(0), Lt(2**63)]
 Share = Annotated[float, Ge(0), Lt(1)]
 
 QUESTION_TYPES = {
@@ -102,7 +103,7 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     load_in_4bit: bool = False
     shard: bool = False
-    seed: int = 42
+    seed: Seed = 42
     tensorboard: bool = False
 
 
@@ -125,7 +126,7 @@ class BuildConfig:
     pure function of its name and `seed`: adding documents never moves an old one."""
 
     tokenizer: str = "starter"
-    seed: int = 42
+    seed: Seed = 42
     validation_share: Share = 0.1
     test_share: Share = 0.1
     per_type: Count | None = None
@@ -145,7 +146,7 @@ class CorpusConfig:
     sources: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     max_document_tokens: Count | None = 1024
-    seed: int = 42
+    seed: Seed = 42
     validation_share: Share = 0.1
     test_share: Share = 0.1
 
@@ -189,7 +190,7 @@ class PretrainTrainConfig:
     evaluate_every: Count = 200
     evaluate_windows: Count = 100
     samples: Annotated[int, Ge(0)] = 20
-    seed: int = 42
+    seed: Seed = 42
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class ScoreConfig:
 
     sources: tuple[str, ...] = ()
     bootstrap: Count = 2000
-    seed: int = 42
+    seed: Seed = 42
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ class AnswerConfig:
     max_new_tokens: Count = 256
     temperature: Annotated[float, Ge(0)] = 0.0
     top_p: Annotated[float, Gt(0), Le(1)] = 0.95
-    seed: int = 42
+    seed: Seed = 42
 
 
 def load_config(

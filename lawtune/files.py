@@ -192,6 +192,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
+        except RecursionError:
+            raise UserError(f"{path}, line {number}: brackets too deep in one another") from None
         if not isinstance(row, dict):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}"

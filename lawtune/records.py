@@ -274,6 +274,11 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError(f"{path}, line 1: the header lacks {', '.join(sorted(missing))}")
     try:
         for row in reader:
+            if extra := row.get(None):
+                raise UserError(
+                    f"{path}, line {reader.line_num}: {len(extra)} more cells than the header has"
+                    " columns; a text with a comma must stand in quotation marks"
+                )
             # A CSV cell cannot hold a list or an object: only the plain columns are read.
             yield reader.line_num, {key: value for key, value in row.items() if key and value}
     except csv.Error as error:

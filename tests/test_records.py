@@ -128,6 +128,7 @@ def test_csv(tmp_path):
         ("", "line 1: the header lacks answer, question"),
         ("question,answer\n", "no records"),
         ("question,answer\n가,나\n다,\n", "line 3: .*'answer'"),
+        ("question,answer\n가,나\n다,라,마\n", "line 3: 1 more cells than the header"),
         ('question,answer\n가,"' + "x" * 200_000 + '"\n', "not CSV"),
     ],
 )

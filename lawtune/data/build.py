@@ -17,7 +17,7 @@ from lawtune.data.qa import make_pairs
 from lawtune.data.quality import unfit, unsound
 from lawtune.data.quotes import QuotationIndex
 from lawtune.data.references import law_key
-from lawtune.data.sources import ReadReport, Record, read_source
+from lawtune.data.sources import EXAMPLES, ReadReport, Record, read_source
 from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
@@ -46,6 +46,22 @@ class Built:
     statistics: Mapping[str, Any]
 
 
+class Rejected(Counter[str]):
+    """How many pairs were left out, by reason, with the ids of the first few of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples: dict[str, list[str]] = {}
+
+    def note(self, pair: QAPair, reason: str) -> None:
+        """Count one more."""
+        reason = f"{pair.type or 'general'}: {reason}"
+        self[reason] += 1
+        names = self.examples.setdefault(reason, [])
+        if len(names) < EXAMPLES:
+            names.append(pair.id)
+
+
 def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[str], int]) -> Built:
     """Build leak-free questions and answers from sources of any kind that lawtune reads.
 
@@ -59,7 +75,7 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     """
     if config.validation_share + config.test_share >= 1:
         raise UserError("validation_share and test_share leave nothing to train on: lower them")
-    read, rejected, masked = ReadReport(), Counter(), Counter()
+    read, rejected, masked = ReadReport(), Rejected(), Counter()
 
     def split_of(group: str) -> str:
         return assign_split(group, config.seed, config.validation_share, config.test_share)
@@ -87,7 +103,9 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     for name in HELD_OUT:
         splits[name] = choose_distractors(splits[name], config.seed, spare)
     if not any(splits.values()):
-        raise UserError(f"no question could be built from {', '.join(sources)}")
+        why = "; ".join(f"{reason} ({count})" for reason, count in rejected.most_common(5))
+        told = f" ({why})" if why else ""
+        raise UserError(f"no question could be built from {', '.join(sources)}{told}")
     statistics = _statistics(splits, count_tokens, config)
     statistics["sources"] = {
         "read": dict(read.read),
@@ -98,6 +116,7 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     statistics["considered"] = considered
     statistics["over_per_type"] = capped
     statistics["rejected"] = dict(sorted(rejected.items()))
+    statistics["rejected_examples"] = dict(sorted(rejected.examples.items()))
     statistics["near_duplicates_dropped"] = [
         {"id": a, "split": b, "repeats": c} for a, b, c in repeats
     ]
@@ -187,7 +206,7 @@ def _first_of_each(records: Iterable[Record], report: ReadReport) -> Iterator[Re
 
 
 def _distinct(
-    pairs: Iterable[QAPair], masked: Counter[str], rejected: Counter[str]
+    pairs: Iterable[QAPair], masked: Counter[str], rejected: Rejected
 ) -> Iterator[QAPair]:
     """The pairs with personal data masked, without exact repeats, each under an id of its own."""
     seen: set[str] = set()
@@ -196,7 +215,7 @@ def _distinct(
         pair = _without_personal_data(pair, masked)
         key = fingerprint(pair.question, pair.answer)
         if key in seen:
-            rejected[f"{pair.type or 'general'}: identical pair"] += 1
+            rejected.note(pair, "identical pair")
             continue
         seen.add(key)
         if pair.id in ids:
@@ -229,7 +248,7 @@ def _fill(
     candidates: Mapping[str, Sequence[QAPair]],
     objection: Callable[[QAPair], str | None],
     config: BuildConfig,
-    rejected: Counter[str],
+    rejected: Rejected,
 ) -> tuple[dict[str, list[QAPair]], list[QAPair], int]:
     """Each split's pairs; the sound ones of validation and test whether kept or not, for wrong
     choices from sources that no model has learnt from; and how many were over the caps."""
@@ -251,7 +270,7 @@ def _select(
     limit: int | None,
     objection: Callable[[QAPair], str | None],
     seed: int,
-    rejected: Counter[str],
+    rejected: Rejected,
 ) -> tuple[list[QAPair], int]:
     """Up to `limit` sound pairs of each type, and how many were beyond it.
 
@@ -270,7 +289,7 @@ def _select(
                 over += len(ranked) - place
                 break
             if reason := objection(pairs[index]):
-                rejected[f"{pairs[index].type or 'general'}: {reason}"] += 1
+                rejected.note(pairs[index], reason)
             else:
                 chosen.append(index)
         kept += [pairs[index] for index in sorted(chosen)]

@@ -14,17 +14,26 @@ DASHES = "-‐‑‒–—―−－"
 _DASH = f"[{DASHES}]"
 _YEAR_MONTH_DAY = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 
+# A company's number in the register is public, and 110111- opens those of Seoul.
+_NO_COMPANY = "".join(
+    f"(?<!{word}{after})"
+    for word in ("법인등록번호", "법인번호")
+    for after in ("", " ", ": ", " : ", "[(]")
+)
+
 _ACCOUNT = rf"(?=(?:{_DASH}?\d){{10,16}}(?!\d))(?:\d{{10,14}}|\d{{2,6}}(?:{_DASH}\d{{1,8}}){{2,3}})"
 
 _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     # The seventh digit tells sex and century: 1–4 for citizens, 5–8 for foreigners, 9 and 0 for
     # those born before 1900. There has been no checksum since October 2020.
     "resident_number": (
-        re.compile(rf"(?<!\d){_YEAR_MONTH_DAY}\s?{_DASH}\s?[0-9]\d{{6}}(?!\d)"),
+        re.compile(
+            rf"{_NO_COMPANY}(?<!\d){_YEAR_MONTH_DAY}(?:\s?{_DASH}\s?[0-9]| [1-8])\d{{6}}(?!\d)"
+        ),
         "[주민등록번호]",
     ),
     "resident_number_bare": (
-        re.compile(rf"(?<!\d){_YEAR_MONTH_DAY}[1-8]\d{{6}}(?!\d)"),
+        re.compile(rf"{_NO_COMPANY}(?<!\d){_YEAR_MONTH_DAY}[1-8]\d{{6}}(?!\d|\s?원)"),
         "[주민등록번호]",
     ),
     "card_number": (
@@ -35,9 +44,11 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     ),
     "phone": (
         re.compile(
-            rf"(?<![\d-])(?:\+82[- ]?\(?0?\)?|\(?0)(?:1[016789]|2|[3-6][1-5]|70|50\d)"
-            rf"(?:\)[- ]?|{_DASH}|[. ])\d{{3,4}}(?:{_DASH}|[. ])\d{{4}}(?![\d-])"
-            r"|(?<!\d)01[016789]\d{7,8}(?!\d)"
+            rf"(?<![\d제-])(?:\+82[- ]?\(?0?\)?|\(?0)(?:1[016789]|2|[3-6][1-5]|70|50\d)"
+            rf"(?:\)[- ]?|\s?{_DASH}\s?|[. ])\d{{3,4}}(?:\s?{_DASH}\s?|[. ])\d{{4}}(?![\d-])"
+            rf"|(?<!\d)(?:\+82[- ]?0?|0)1[016789]{_DASH}?\d{{7,8}}(?!\d)"
+            # An extension behind a name: 사무관(2156-9834), but no year (2019-2020).
+            rf"|(?<=\()(?!(?:19|20)\d\d{_DASH})[2-9]\d{{2,3}}{_DASH}\d{{4}}(?=\))"
         ),
         "[전화번호]",
     ),
@@ -48,7 +59,10 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     # Bank accounts have no common shape: ten digits or more (a date has eight), in one to four
     # groups, near a word that says so.
     "account_number": (
-        re.compile(rf"(?<=계좌|은행)[^\n\d]{{0,20}}?(?<!\d){_ACCOUNT}(?!\d|-\d)"),
+        re.compile(
+            rf"(?<=계좌|은행|뱅크|농협|수협)[^\n\d]{{0,20}}?(?<!\d){_ACCOUNT}(?!\d|-\d)"
+            rf"|(?<![\d-]){_ACCOUNT}(?=\s?\([가-힣 ]{{0,10}}(?:은행|뱅크|농협|수협))"
+        ),
         "[계좌번호]",
     ),
 }

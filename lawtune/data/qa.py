@@ -15,6 +15,13 @@ from lawtune.data.split import interpretation_group
 from lawtune.data.statute_qa import statute_pairs
 from lawtune.records import Interpretation, QAPair, Source
 
+# A list's mark opens its line or stands alone; ○○은행 hides a name, and without the marks the
+# reply would speak of every bank.
+_BULLET = re.compile(
+    r"(?m)^\s*(?:[□☐◦ㅇ▪■▶※](?![□◦○ㅇ])|○(?=\W))|(?<!\S)[◦○ㅇ](?!\S)|(?<!□)□(?!\S)|[☐▪■▶※]"
+)
+_HIDDEN_NAME = re.compile(r"[○◯△□◇●ㅇ](?:\s?[○◯△□◇●ㅇ]|[가-힣])")
+
 
 def make_pairs(library: Library, rejected: Counter[str]) -> Iterator[QAPair]:
     """Every candidate pair, in a fixed order. `rejected` counts what could not become one."""
@@ -23,14 +30,19 @@ def make_pairs(library: Library, rejected: Counter[str]) -> Iterator[QAPair]:
     for case in library.cases.values():
         yield from case_pairs(case, library, rejected)
     for reply in library.replies:
-        yield _reply(reply)
+        if pair := _reply(reply, rejected):
+            yield pair
 
 
-def _reply(reply: Interpretation) -> QAPair:
+def _reply(reply: Interpretation, rejected: Counter[str]) -> QAPair | None:
+    question, answer = _tidy(reply.question), _tidy(reply.answer)
+    if _HIDDEN_NAME.search(question + answer):
+        rejected["reply about somebody whose name is hidden"] += 1
+        return None
     return new_pair(
         "law_interpretation",
-        _tidy(reply.question),
-        _tidy(reply.answer),
+        question,
+        answer,
         Source("interpretation", case=reply.number, date=reply.date or None),
         reply.statutes,
         interpretation_group(reply),
@@ -39,6 +51,6 @@ def _reply(reply: Interpretation) -> QAPair:
 
 def _tidy(text: str) -> str:
     """Official replies come with a line break after every word and blanks inside 제 2 조."""
-    text = re.sub(r"[□◦○ㅇ▪■▶※]\s*", "", " ".join(text.split()))
+    text = " ".join(_BULLET.sub(" ", text).split())
     text = re.sub(r"\s+([,.)\]」｣’”])", r"\1", re.sub(r"([(\[「｢‘“])\s+", r"\1", text))
     return re.sub(r"제\s*(\d+)\s*(조|항|호)", r"제\1\2", text).strip(" -")

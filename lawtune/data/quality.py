@@ -7,9 +7,13 @@ from itertools import takewhile
 from lawtune.config import BuildConfig
 from lawtune.records import QAPair, normalise
 
-_ENDS = re.compile(r"[.?!。:)\]」』\"’”]\s*$|[가-힣]\s*$")
+_BREAKS_OFF = re.compile(r"[,;·ㆍ(「『‘“\[<~∼…-]\s*$")
 _PROMISED_ITEMS = re.compile(r"다음\s*(?:각\s*)?(호|목)(?:의|에|와|를|은|이|가|중|\s)")
-_BRACKETS = (("(", ")"), ("「", "」"), ("‘", "’"), ("“", "”"))
+_QUOTATIONS = (("「", "」"), ("‘", "’"), ("“", "”"))
+_YEAR = re.compile(r"[‘’](?=\d\d\D)")
+"""‘13: no quotation."""
+_ROUND = re.compile(r"(?<!\S)(?:\d{1,2}|[가-힣a-zA-Z])\)|[()]")
+"""A bracket, or the mark of an item: 1), 가)."""
 _GAP = re.compile(r"…|\.\.\.|[○△×□◇●]|(?:^|\s)[가나]\. ")
 _PROCEEDINGS = re.compile(
     r"이 사건|원심|상고이유|원고|피고(?!인)|공소외|소외|위 피고|피고인들|기록에|사례|망인"
@@ -42,13 +46,27 @@ def unsound(pair: QAPair) -> str | None:
     """What is wrong with a pair's text whatever its length, or None: cheap, so asked first."""
     if _TABLE.search(pair.answer):
         return "answer holds a table"
-    if not _ENDS.search(pair.answer):
+    if _BREAKS_OFF.search(pair.answer):
         return "answer ends in mid-sentence"
-    if any(pair.answer.count(opened) != pair.answer.count(closed) for opened, closed in _BRACKETS):
+    if not _closes(pair.answer):
         return "answer opens a bracket or quotation and does not close it"
     if overlap(pair.question, pair.answer) > MOST_REPEATED:
         return "answer repeats the question"
     return None
+
+
+def _closes(text: str) -> bool:
+    """Whether every bracket and quotation that a text opens is closed, and none besides."""
+    depth = 0
+    for match in _ROUND.finditer(text):
+        if match[0] == "(":
+            depth += 1
+        elif depth:
+            depth -= 1
+        elif match[0] == ")":
+            return False
+    text = _YEAR.sub("", text)
+    return not depth and all(text.count(a) == text.count(b) for a, b in _QUOTATIONS)
 
 
 def unfit(pair: QAPair, count_tokens: Callable[[str], int], config: BuildConfig) -> str | None:

@@ -22,8 +22,12 @@ from lawtune.records import Article, Case, Guidance, Interpretation, Statute
 Record = Statute | Case | Interpretation | Guidance
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+# ### 제14조의2(제목), with or without its text behind it; **제3조(제목)** with it.
 _ARTICLE = re.compile(
-    r"^#{2,6}\s*제(\d+)(?:조(?:의(\d+))?|의(\d+)조)\s*(?:\((.*)\))?\s*(삭\s*제)?\s*(?:[<〈\[].*)?$"
+    r"^(?:#{2,6}|\*\*(?=제\s*\d+\s*조[^()]{,8}\(.*\)\*\*))\s*"
+    r"제\s*(?P<number>\d+)\s*(?:조(?:\s*의\s*(?P<branch>\d+))?|의\s*(?P<inner>\d+)\s*조)\s*"
+    r"(?:\((?P<title>(?:[^()]|\([^()]*\))*)\)(?:\*\*)?)?\s*"
+    r"(?P<text>삭\s*제|①.*|(?(title)(?!관련|에 따른)[가-힣].*|(?!)))?\s*(?:[<〈\[].*)?$"
 )
 _QUOTED = re.compile(r"""^(['"])(.*)\1$""")
 _TITLE = re.compile(r"(?m)^#[ \t]+(.+)$")
@@ -35,6 +39,10 @@ _CASE_SECTIONS |= {"참조조문": "참조조문", "참조판례": "참조판례
 _BODY_SECTIONS = {"판례내용", "주문"}
 
 
+EXAMPLES = 5
+"""How many of what was left out for one reason are named."""
+
+
 @dataclass
 class ReadReport:
     """How many records were read and what was skipped, by reason, with examples."""
@@ -44,10 +52,10 @@ class ReadReport:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def skip(self, reason: str, what: str) -> None:
-        """Count one skipped thing; the first five of a reason are kept as examples."""
+        """Count one skipped thing; the first few of a reason are kept as examples."""
         self.skipped[reason] += 1
         shown = self.examples.setdefault(reason, [])
-        if len(shown) < 5:
+        if len(shown) < EXAMPLES:
             shown.append(what)
 
 
@@ -178,9 +186,10 @@ def _parse_articles(body: str, origin: str, report: ReadReport) -> tuple[tuple[A
             addenda.append(line.lstrip("# "))
         elif match:
             close()
-            branch = match[2] or match[3]
-            current = (match[1] + (f"의{branch}" if branch else ""), match[4] or "")
-            lines, where = [match[5] or ""], "article"
+            branch = match["branch"] or match["inner"]
+            number = match["number"] + (f"의{branch}" if branch else "")
+            current = (number, match["title"] or "")
+            lines, where = [match["text"] or ""], "article"
         elif _ADDENDUM.match(line):
             close()
             current, where = None, "addenda"
@@ -261,10 +270,20 @@ def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | G
     return None
 
 
+_NOT_ASKED = re.compile(r"[※*]\s*법원은[^\n]*기속되지 않음을 알려드립니다\.?")
+# 동법 제23조, 감독규정 제5조: what a list of provisions has lost the statute of.
+_NAMES_NO_LAW = re.compile(
+    r"[^가-힣]*(?:(?:동|같은|위|이)\s*)?"
+    r"(?:법|법률|시행령|시행규칙|시행세칙|규정|규칙|감독규정|업무규정|위탁규정|특별법|보호법|촉진법|기본법)"
+    r"\s*(?:시행령|시행규칙)?\s*제"
+)
+
+
 def _parse_interpretation(row: dict[str, Any], file: Path) -> Interpretation:
     laws = row.get("related_laws") or ()
+    laws = [laws] if isinstance(laws, str) else [str(name) for name in laws]
     labelled = _labelled_parts(str(row.get("text", "")))
-    question = str(row["question"]).split("해석대상 법령 조문")[0]
+    question = _NOT_ASKED.sub("", str(row["question"]).split("해석대상 법령 조문")[0])
     return Interpretation(
         number=str(row.get("document_number") or row.get("doc_id") or file.stem),
         agency=_agency(row),
@@ -273,7 +292,7 @@ def _parse_interpretation(row: dict[str, Any], file: Path) -> Interpretation:
         question=clean(question),
         answer=clean(str(row["answer"])),
         reason=clean(labelled.get("이유", "")),
-        statutes=(laws,) if isinstance(laws, str) else tuple(str(name) for name in laws),
+        statutes=tuple(name for name in laws if not _NAMES_NO_LAW.match(name)),
         origin=str(file),
     )
 

@@ -29,6 +29,14 @@ SOUND = QAPair("누가 책임집니까?", "고의 또는 과실로 손해를 가
             "answer opens a bracket or quotation and does not close it",
         ),
         ("누가 책임집니까?", "answer repeats the question"),
+        ("1) 손해를 배상합니다.\n2) 원상으로 돌립니다.", None),
+        ("다음과 같습니다. 가) 배상 나) 원상회복", None),
+        ("2) 배상(이하 생략 한다.", "answer opens a bracket or quotation and does not close it"),
+        ("갑은) 배상한다.", "answer opens a bracket or quotation and does not close it"),
+        ("2013년과 ‘14년의 손해를 배상한다.", None),
+        ("이자는 연 25%", None),
+        ("담당은 Financial Services Commission", None),
+        ("https://www.law.go.kr/법령/민법", None),
     ],
 )
 def test_unsound(answer, reason):

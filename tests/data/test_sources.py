@@ -336,6 +336,53 @@ def test_a_reply(tmp_path):
     )
 
 
+def test_a_replys_disclaimer_and_nameless_provisions_are_left_out(tmp_path):
+    path = tmp_path / "r8.json"
+    row = {
+        "question": "되는지 여부\n※ 법원은 아래의 해석에 기속되지 않음을 알려드립니다",
+        "answer": "된다",
+    }
+    row["related_laws"] = [
+        "동법 제23조",
+        "시험법 제2조",
+        "감독규정 제5조",
+        "ㅇ같은 법 시행령 제3조",
+    ]
+    path.write_text(json.dumps(row), encoding="utf-8")
+    (reply,), _ = read(path)
+    assert (reply.question, reply.statutes) == ("되는지 여부", ("시험법 제2조",))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "### 제2조(정의) 말은 ‘말’을 뜻한다.",
+        "### 제 2 조 (정의)\n말은 ‘말’을 뜻한다.",
+        "**제2조(정의)** 말은 ‘말’을 뜻한다.",
+        "##### 제2조 (정의)\n말은 ‘말’을 뜻한다.",
+    ],
+)
+def test_articles_in_other_hands(tmp_path, form):
+    text = f"---\n제목: 시험법\n---\n{form}\n### 제2조의 2(더) ① 하나다.\n② 둘이다.\n"
+    (tmp_path / "law.md").write_text(text, encoding="utf-8")
+    (statute,), report = read(tmp_path)
+    assert statute.articles == (
+        Article("2", "정의", "말은 ‘말’을 뜻한다."),
+        Article(
+            "2의2", "더", "", (Provision("항", "1", "하나다."), Provision("항", "2", "둘이다."))
+        ),
+    )
+    assert report.skipped == {}
+
+
+def test_a_heading_about_an_article_is_none(tmp_path):
+    text = "---\n제목: 시험법\n---\n### 제1조(정의)\n말이다.\n### 제1조(정의) 관련 서식\n서식\n"
+    (tmp_path / "law.md").write_text(text, encoding="utf-8")
+    (statute,), report = read(tmp_path)
+    assert statute.articles == (Article("1", "정의", "말이다."),)
+    assert report.skipped.total() == 1
+
+
 def test_a_reply_with_one_law_as_text_and_little_else(tmp_path):
     path = tmp_path / "r7.json"
     row = {"question": "가", "answer": "나", "related_laws": "시험법 제1조", "text": None}
