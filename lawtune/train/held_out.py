@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from lawtune.data.corpus import Document
 from lawtune.data.encode import Window, encode_text
+from lawtune.model.load import max_positions
 
 PROMPT_CHARACTERS = 200
 CONTINUATION_TOKENS = 120
@@ -39,9 +40,14 @@ class HeldOut:
                 self._windows[source].append(Window(whole, 1, document.name))
                 self._bytes[source] += len(tokenizer.decode(ids).encode())
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to measure on."""
+        return bool(self._windows)
+
     def bits_per_byte(self, engine: Measures) -> Mapping[str, float]:
-        """Measure every source; `scores` are brought up to date."""
-        self.loss(engine)
+        """Measure every source, if there is any; `scores` are brought up to date."""
+        if self:
+            self.loss(engine)
         return self.scores
 
     def loss(self, engine: Measures) -> float:
@@ -58,21 +64,26 @@ class HeldOut:
 def sample_continuations(
     model: Any, tokenizer: Any, found: Sequence[Document], count: int, seed: int
 ) -> list[dict[str, str]]:
-    """How the model goes on after the first `PROMPT_CHARACTERS` of `count` held-out articles,
-    evenly spread and picked by nothing else: sampled with top-p 0.95 from `seed`."""
+    """How the model goes on after the first `PROMPT_CHARACTERS` of `count` held-out articles (fewer
+    where half its context has no room for them), evenly spread and picked by nothing else: sampled
+    with top-p 0.95 from `seed`."""
     import torch
+
+    limit = max_positions(model)
 
     articles = [d for d in found if d.source == "statute" and len(d.text) > 2 * PROMPT_CHARACTERS]
     samples = []
     torch.manual_seed(seed)
     for article in articles[:: max(1, len(articles) // max(count, 1))][:count]:
         prompt = article.text[:PROMPT_CHARACTERS]
+        while len(encode_text(tokenizer, prompt)) >= max(1, limit // 2):
+            prompt = prompt[: len(prompt) * 3 // 4]
         ids = [tokenizer.bos_token_id, *encode_text(tokenizer, prompt)]
         told = torch.tensor([ids], device=model.device)
         made = model.generate(
             told,
             attention_mask=torch.ones_like(told),
-            max_new_tokens=CONTINUATION_TOKENS,
+            max_new_tokens=min(CONTINUATION_TOKENS, limit - len(ids)),
             do_sample=True,
             top_p=0.95,
             pad_token_id=tokenizer.pad_token_id,

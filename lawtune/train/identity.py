@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lawtune.config import FinetuneConfig, to_dict
+from lawtune.config import FinetuneConfig, PretrainConfig, to_dict
 from lawtune.errors import UserError
 from lawtune.train.inputs import EncodedSplit
 from lawtune.train.prepare import Subject
@@ -31,6 +31,23 @@ def run_identity(
         "training data": train.split.sha256,
         "validation data": validation and validation.split.sha256,
     }
+
+
+_FREE_IN_PRETRAINING = ("train.device", "train.save_every", "train.evaluate_every")
+_FREE_IN_PRETRAINING += ("train.evaluate_windows", "train.samples")
+_FREE_IN_PRETRAINING += ("train.epochs", "train.max_minutes")
+_FREE_IN_PRETRAINING += ("train.decay_share", "train.unlikelihood_every")
+"""Keys that a resumed pre-training may have otherwise: they do not bear on the model, or say how
+long it learns and how it ends, so that one stable phase can have several endings."""
+
+
+def pretraining_identity(config: PretrainConfig, precision: str) -> dict[str, Any]:
+    """What must be the same for a pre-training to be resumed, the text aside
+    (`lawtune.train.pretrain_text.prepare_text`); JSON data."""
+    tree = to_dict(config)
+    settings = _flatten({"model": tree["model"], "train": tree["train"]})
+    kept = {key: value for key, value in settings.items() if key not in _FREE_IN_PRETRAINING}
+    return kept | {"precision": precision}
 
 
 def refuse_another(saved: dict[str, Any], current: dict[str, Any], where: str) -> None:

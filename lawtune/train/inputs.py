@@ -128,6 +128,15 @@ def check_out(out: Path, resume: bool) -> None:
         return
     if (out / MANIFEST_FILE).exists() or (out / TRAINING_CONFIG_FILE).exists():
         raise UserError(f"{out} already holds a model; choose another --out, or remove it first")
+    refuse_unfinished(out)
+
+
+def refuse_unfinished(out: Path) -> None:
+    """Make sure that a new run does not take the place of an unfinished one.
+
+    Raises:
+        UserError: `out` holds checkpoints.
+    """
     if next(out.glob("checkpoint-*"), None):
         raise UserError(
             f"{out} holds the checkpoints of an unfinished run; go on with --resume, choose"

@@ -30,6 +30,8 @@ from lawtune.train.checkpoint import (
 )
 from lawtune.train.distributed import Alone, joined_team
 from lawtune.train.held_out import HeldOut, sample_continuations
+from lawtune.train.identity import pretraining_identity, refuse_another
+from lawtune.train.inputs import refuse_unfinished
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
 from lawtune.train.loss import LossEngine
@@ -48,6 +50,9 @@ trained against loops."""
 
 STABLE_FOLDER = "stable"
 """Where the last state before the learning rate's decay is kept, for a longer run to go on from."""
+
+
+MODEL_FOLDER = "model"
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,16 @@ def pretrain(
     and the checkpoints.
 
     With `resume` the run goes on from its newest valid checkpoint, bit for bit (a run by the
-    clock excepted: its learning rate follows the time spent), on the text that it prepared.
+    clock excepted: its learning rate follows the time spent), on the text that it prepared. How
+    long it is to be and how it ends may be otherwise than when it began.
 
     Several processes (`lawtune.train.distributed`) share each step's windows; the first one alone
     reads the sources, writes and is heard.
 
     Raises:
-        UserError: no source is given, the sources hold no text, or `out` cannot be written.
+        UserError: no source is given, the sources hold no text, the windows do not fit into the
+            model's context, or `out` cannot be written, holds another run (without `resume`) or one
+            with other settings (with it).
     """
     with joined_team() as team:
         return _pretrain(config, resume, listener, team)
@@ -85,6 +93,11 @@ def pretrain(
 
 def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Alone) -> Pretrained:
     out = require_writable(Path(config.out))
+    if config.train.window > config.model.context:
+        raise UserError(
+            f"train.window ({config.train.window}) must not exceed model.context"
+            f" ({config.model.context})"
+        )
     text = _prepare(config, resume, listener, team)
     windows = Windows(text.tokens, config.train.window)
     device = resolve_device(config.train.device)
@@ -99,7 +112,7 @@ def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Al
     run = _Run(config, shared, windows, held_out, listener)
     progress = run.run(resume)
     result = Pretrained(
-        out / "model",
+        out / MODEL_FOLDER,
         sum(parameter.numel() for parameter in model.parameters()),
         progress.target_tokens,
         progress.seconds / 60,
@@ -119,9 +132,20 @@ def _prepare(config: PretrainConfig, resume: bool, listener: Listener, team: Alo
         listener({"event": "note", "text": text})
 
     with team.together():
+        if team.is_main and not resume:
+            _refuse_another_run(Path(config.out))
         text = prepare_text(config, resume, say) if team.is_main else None
     with team.together():
         return text or prepare_text(config, resume=True)
+
+
+def _refuse_another_run(out: Path) -> None:
+    if (out / MODEL_FOLDER).exists():
+        raise UserError(
+            f"{out} already holds a model; choose another --out, remove it first, or let it learn"
+            " for longer with --resume"
+        )
+    refuse_unfinished(out)
 
 
 def _write_model(
@@ -188,6 +212,7 @@ class _Run:
         listener: Listener,
     ):
         self.settings, self.out = config.train, Path(config.out)
+        self.identity = pretraining_identity(config, engine.engine.precision)
         self.engine, self.held_out, self.team = engine, held_out, engine.team
         self.model, self.device = engine.engine.model, engine.engine.device
         self.optimizer = MuonWithAdamW(self.model, config.train.weight_decay)
@@ -271,7 +296,7 @@ class _Run:
             Hooks(
                 log=self._step,
                 save=self._save,
-                evaluate=lambda: self.held_out.loss(self.engine),
+                evaluate=self._evaluate if self.held_out else None,
                 evaluated=self._evaluated,
                 own_answers=own_answers,
                 stop=self.interrupt.asked,
@@ -308,7 +333,7 @@ class _Run:
             return
         parameters = trainable(self.model)
         decays = self._decays(progress)
-        state = {"progress": asdict(progress), "decays": decays}
+        state = {"run": self.identity, "progress": asdict(progress), "decays": decays}
         checkpoint = Checkpoint(parameters, self.optimizer.state_dict(), state)
         save_checkpoint(self.out, progress.step, checkpoint, keep=2)
         if not decays:
@@ -321,6 +346,7 @@ class _Run:
         if found is None:
             return None
         saved = load_checkpoint(found)
+        refuse_another(saved.state["run"], self.identity, str(found))
         stable = newest_valid(self.out / STABLE_FOLDER)
         longer = not self._decays(Progress(**saved.state["progress"]))
         if saved.state["decays"] and longer and stable:
@@ -328,6 +354,9 @@ class _Run:
         assign(self.model, saved.parameters)
         self.optimizer.load_state_dict(dict(saved.optimizer))
         return Progress(**saved.state["progress"])
+
+    def _evaluate(self) -> float:
+        return self.held_out.loss(self.engine)
 
     def _evaluated(self, progress: Progress, loss: float, best: bool) -> None:
         row = {"step": progress.step, "seconds": progress.seconds, "validation_loss": loss}

@@ -19,7 +19,7 @@ from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
 from lawtune.model.decode import answer_greedily
-from lawtune.train.held_out import HeldOut
+from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.loss import LossEngine
 from lawtune.train.pretrain import build_model, pretrain
 from lawtune.train.pretrain_text import Text, prepare_text, texts_read
@@ -277,3 +277,53 @@ def test_a_resumed_run_needs_no_sources_but_the_same_settings(
 def test_no_source_is_refused(config: PretrainConfig):
     with pytest.raises(UserError, match=r"corpus\.sources"):
         pretrain(replace(config, corpus=CorpusConfig()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"batch_tokens": 800}, "train.batch_tokens was 400, is 800"),
+        ({"seed": 7, "learning_rate": 0.1}, "train.learning_rate was 0.004, is 0.1"),
+        ({"window": 40}, "train.window was 48, is 40"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_settings(config: PretrainConfig, changes, named):
+    pretrain(config)
+    with pytest.raises(UserError, match=named):
+        pretrain(replace(config, train=replace(config.train, **changes)), resume=True)
+
+
+def test_a_run_is_not_written_over(config: PretrainConfig):
+    made = pretrain(config)
+    before = (made.folder / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match="already holds a model"):
+        pretrain(config)
+    assert (made.folder / "model.safetensors").read_bytes() == before
+    shutil.rmtree(made.folder)
+    with pytest.raises(UserError, match="unfinished run"):
+        pretrain(config)
+
+
+def test_a_window_longer_than_the_context_is_refused_before_anything_is_read(config):
+    config = replace(config, train=replace(config.train, window=65))
+    with pytest.raises(UserError, match=r"train\.window \(65\)"):
+        pretrain(config)
+    assert not (Path(config.out) / "corpus").exists()
+
+
+def test_with_nothing_held_out_a_model_is_made_all_the_same(config: PretrainConfig):
+    corpus = replace(config.corpus, validation_share=0.0, test_share=0.0)
+    made = pretrain(replace(config, corpus=corpus))
+    assert made.bits_per_byte == {}
+    assert (made.folder / "model.safetensors").is_file()
+
+
+def test_samples_fit_into_a_short_context(config: PretrainConfig):
+    """The prompt of 200 characters has more tokens than these 64 positions."""
+    tokenizer = train_tokenizer((d.text for d in documents(config)), 420, 64)
+    model = build_model(config.model, tokenizer)
+    text = "임차인은 임대인에게 지급하여야 한다. " * 30
+    article = Document("시험법 제1조", "statute", "test", text)
+    [sample] = sample_continuations(model, tokenizer, [article], 1, seed=1)
+    assert article.text.startswith(sample["prompt"]) and sample["prompt"]
+    assert len(tokenizer(sample["prompt"])["input_ids"]) <= 32
