@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import (
+    DynamicCache,
+    DynamicLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
+from lawtune.errors import UserError
 from lawtune.model.attention import attends_in_float32
 
 
@@ -88,10 +93,15 @@ def with_cache(
         ids: [rows, new tokens].
         attention: [rows, cached and new tokens], 0 where there is padding. Positions count from
             each row's own first token.
+
+    Raises:
+        UserError: the model takes no cache of transformers' common kind (RWKV, Mamba).
     """
     takes = inspect.signature(forward).parameters
     # transformers has renamed it.
-    name = "cache" if "cache" in takes else "past_key_values"
+    name = next((name for name in ("cache", "past_key_values") if name in takes), None)
+    if name is None:
+        raise UserError("models that keep what they have read in a way of their own cannot answer")
     inputs = {"input_ids": ids, "attention_mask": attention, name: cache, "use_cache": True}
     if "position_ids" in takes:
         positions = (attention.cumsum(dim=1) - 1).clamp(min=0)
@@ -99,11 +109,25 @@ def with_cache(
     return inputs
 
 
+def keep_rows(cache: Any, rows: torch.Tensor) -> None:
+    """Keep these rows of `cache`, in this order; one with room takes none from before its place
+    (`RoomyLayer.batch_select_indices`)."""
+    for layer in cache.layers:
+        # Layers whose state has a fixed size are only ever reordered, to as many rows as asked.
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            layer.reorder_cache(rows)
+        else:
+            layer.batch_select_indices(rows)
+
+
 def copy_rows(cache: Any, rows: torch.Tensor) -> Any:
     """A cache of its own with these rows of `cache` (made without room), some several times."""
     chosen = copy.copy(cache)
     chosen.layers = [copy.copy(layer) for layer in cache.layers]
-    chosen.batch_select_indices(rows)
+    for layer in chosen.layers:
+        # States of several kinds lie in dictionaries, which a copy would share.
+        vars(layer).update({k: dict(v) for k, v in vars(layer).items() if isinstance(v, dict)})
+    keep_rows(chosen, rows)
     return chosen
 
 

@@ -10,7 +10,7 @@ import torch
 
 from lawtune.config import AnswerConfig
 from lawtune.data.privacy import DASHES, mask
-from lawtune.model.cache import new_cache, pad_left, with_cache
+from lawtune.model.cache import keep_rows, new_cache, pad_left, with_cache
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
 """Logits [rows, vocabulary] in float32 → the chosen token of each row."""
@@ -76,7 +76,7 @@ def continue_prompts(
             keep = torch.tensor(places, device=device)
             tokens, attention = tokens[keep], attention[keep]
             with torch.inference_mode():
-                cache.batch_select_indices(keep)
+                keep_rows(cache, keep)
         attention = torch.cat([attention, attention.new_ones(len(rows), 1)], dim=1)
         ids = tokens[:, None]
 

@@ -73,7 +73,8 @@ def split_model(model: nn.Module) -> Parts:
 
 
 def _cut_below(model: nn.Module, trunk: Apply, head: nn.Module, probe: torch.Tensor) -> Parts:
-    name, packs = _blocks_name(model), _packs(trunk, probe)
+    name = _blocks_name(model)
+    packs = not _looks_only_near(model) and _packs(trunk, probe)
     blocks = len(getattr(model, name)) if name else 0
     boundary = _boundary(model, name) if name else 0
     if boundary == 0:
@@ -201,6 +202,15 @@ def _same(trunk: Apply, lower: Apply, upper: Apply, probe: torch.Tensor) -> bool
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         # Layers of this model take or give something else: it is trained without a lower part.
         return False
+
+
+def _looks_only_near(model: nn.Module) -> bool:
+    """Whether some layer's tokens see no further back than a window. Some models say so by their
+    mask alone, which packed examples do without, and the probe is shorter than any window."""
+    config = model.config.get_text_config()
+    sizes = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    kinds = set(getattr(config, "layer_types", None) or ["unknown"])
+    return any(sizes) and kinds != {"full_attention"}
 
 
 def _packs(trunk: Apply, probe: torch.Tensor) -> bool:

@@ -10,15 +10,22 @@ from transformers import (
     BloomConfig,
     BloomForCausalLM,
     DynamicCache,
+    FalconH1Config,
+    FalconH1ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     OPTConfig,
     OPTForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
 )
 from transformers.cache_utils import DynamicLayer
 
+from lawtune.errors import UserError
 from lawtune.model.cache import RoomyLayer, copy_rows, new_cache
 from lawtune.model.decode import continue_prompts, greedy
 from lawtune.model.likelihood import log_likelihoods
@@ -88,6 +95,32 @@ OTHERS = {
             **shape,
         )
     ),
+    # States of fixed size: in one layer of two, and beside the keys in every layer.
+    "lfm2": lambda shape: Lfm2ForCausalLM(
+        Lfm2Config(
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            full_attn_idxs=[1],
+            block_multiple_of=8,
+            **LLAMA_LIKE,
+            **shape,
+        )
+    ),
+    "falcon_h1": lambda shape: FalconH1ForCausalLM(
+        FalconH1Config(
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            mamba_d_ssm=32,
+            mamba_n_heads=4,
+            mamba_d_head=8,
+            mamba_d_state=4,
+            mamba_n_groups=1,
+            mamba_chunk_size=8,
+            **LLAMA_LIKE,
+            **shape,
+        )
+    ),
     # Positions from the mask alone: biases by distance; positions learnt.
     "bloom": lambda shape: BloomForCausalLM(
         BloomConfig(n_layer=2, n_head=4, initializer_range=0.3, **COMMON, **shape)
@@ -133,3 +166,10 @@ def test_other_architectures(name: str):
         with torch.no_grad():
             logits = model(torch.tensor([prompt + tokens])).logits[0]
         assert logits[len(prompt) - 1 : -1].argmax(dim=-1).tolist() == tokens
+
+
+def test_a_past_of_another_kind_is_refused_rather_than_forgotten():
+    config = RwkvConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, context_length=32)
+    model = RwkvForCausalLM(config).eval()
+    with pytest.raises(UserError, match="cannot answer"):
+        next(continue_prompts(model, [[5, 6]], [4], frozenset(), greedy))

@@ -3,9 +3,12 @@
 import pytest
 import tiny
 import torch
+from test_loss import make_windows
 from test_prefix_cache import MODELS
+from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from lawtune.train import packed as packed_module
+from lawtune.train.loss import LossEngine
 from lawtune.train.packed import packed
 from lawtune.train.prefix import split_model, unwrapped
 
@@ -56,6 +59,45 @@ def test_gradcheck_of_the_plain_attention():
 
 def test_a_model_that_asks_more_of_attention_is_not_packed():
     assert not split_model(MODELS["gemma2"]()).packs
+
+
+@pytest.mark.parametrize("window", [4, None])
+def test_a_window_that_only_the_mask_knows_is_kept(window: int | None):
+    """Qwen2-MoE says nothing of its sliding window to its attention."""
+    torch.manual_seed(0)
+    config = Qwen2MoeConfig(
+        vocab_size=372,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=4,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+        shared_expert_intermediate_size=16,
+        initializer_range=0.3,
+        sliding_window=window,
+        use_sliding_window=window is not None,
+        max_window_layers=3,
+    )
+    model = Qwen2MoeForCausalLM(config).eval()
+    windows = make_windows(5)
+    total = sum(
+        model(ids, labels=labels).loss.item() * window.targets
+        for window in windows
+        for ids, labels in [_labelled(window)]
+    )
+    expected = total / sum(window.targets for window in windows)
+    assert LossEngine(model, pad_id=2).mean_loss(windows) == pytest.approx(expected, rel=1e-5)
+    assert split_model(model).packs is (window is None)
+
+
+def _labelled(window):
+    ids = torch.tensor([window.ids])
+    labels = ids.clone()
+    labels[:, : window.target_start] = -100
+    return ids, labels
 
 
 def test_the_model_is_left_as_it_was_even_after_an_error():
