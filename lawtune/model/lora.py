@@ -34,34 +34,38 @@ def attach_lora(model: Any, config: LoraConfig) -> Any:
     stays tied to the embedding: untying copies the matrix, which is for merging only.
 
     Raises:
-        UserError: a target is not a linear layer of this model (those it has are listed), or a
-            layer number is too high.
+        UserError: a target is not a linear layer of this model (those it has are listed), no layer
+            is left, a layer number is too high, or PEFT cannot adapt these layers of this model.
     """
     import peft
     from transformers.pytorch_utils import Conv1D
 
     modules = target_names(model, config)
     transposed = {isinstance(model.get_submodule(name), Conv1D) for name in modules}
-    targets = config.target_modules
-    if config.layers_to_transform is not None:
-        # Full names: PEFT's own filter by layer would silently drop a target that lies in no
-        # numbered layer, such as `lm_head`, and refuses `all-linear`.
-        targets = tuple(modules)
-    elif targets != ALL_LINEAR and isinstance(targets, str):
-        # PEFT would read a bare text as a regular expression.
-        targets = (targets,)
     peft_config = peft.LoraConfig(
         task_type=peft.TaskType.CAUSAL_LM,
         r=config.r,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=targets if targets == ALL_LINEAR else list(targets),
+        # Full names, so that the adapter goes there and nowhere else: PEFT's own filter by layer
+        # drops what lies in no numbered layer, such as `lm_head`; its `all-linear` takes in the
+        # fused experts of a mixture; and a bare text would be a regular expression.
+        target_modules=modules,
         # GPT-2's Conv1D keeps its weight transposed. Where Conv1D and Linear are both targeted,
         # PEFT settles it module by module.
         fan_in_fan_out=transposed == {True},
     )
-    with quiet_peft():
-        adapted = peft.get_peft_model(model, peft_config)
+    try:
+        with quiet_peft():
+            adapted = peft.get_peft_model(model, peft_config)
+    except ValueError as error:
+        raise UserError(f"PEFT cannot put LoRA on this model: {error}") from None
+    if set(adapted.targeted_module_names) != set(modules):
+        odd = sorted(set(adapted.targeted_module_names) ^ set(modules))
+        raise UserError(
+            f"PEFT would put LoRA on other layers than asked ({', '.join(odd[:3])}); name layers"
+            " in lora.target_modules that no other layer's name ends with"
+        )
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
@@ -91,12 +95,15 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
     if targets == (ALL_LINEAR,):
         head = model.get_output_embeddings()
         chosen = {name for name in names if model.get_submodule(name) is not head}
+        chosen &= _of_decoder(model, names)
     else:
         chosen = {name for target in targets for name in _matching(names, target)}
     if not chosen:
         raise UserError(f"lora.target_modules is empty; {_advice(names)}")
     if config.layers_to_transform is not None:
         chosen = _keep_layers(chosen, config.layers_to_transform)
+        if not chosen:
+            raise UserError("lora.layers_to_transform leaves no layer to adapt")
     return [name for name in names if name in chosen]
 
 
@@ -113,6 +120,16 @@ def _linear_names(model: Any) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     return [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D))]
+
+
+def _of_decoder(model: Any, names: list[str]) -> set[str]:
+    """Those of `names` that lie in the part that reads text: an eye beside it learns nothing from
+    questions and answers."""
+    decoder = model.get_decoder()
+    inside = {n for n, m in model.named_modules() if m is decoder}
+    if "" in inside or not inside:
+        return set(names)
+    return {name for name in names if any(name.startswith(f"{part}.") for part in inside)}
 
 
 def _matching(names: list[str], target: str) -> list[str]:

@@ -6,12 +6,24 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 from lawtune.config import LoraConfig
 from lawtune.errors import UserError
 from lawtune.model.lora import attach_lora, count_parameters, target_names
 
+SMALL = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 LM_HEAD = LoraConfig(r=16, alpha=32, dropout=0.1, target_modules=("lm_head",))
 
 
@@ -68,6 +80,45 @@ def test_layers_to_transform_keeps_lm_head():
     with pytest.raises(UserError, match=r"no layer 7 .* layers 0 to 1"):
         model = tiny.make_gpt2(tiny.make_tokenizer())
         target_names(model, LoraConfig(target_modules=("c_attn",), layers_to_transform=(7,)))
+
+
+def test_a_mixtures_fused_experts_are_left_alone():
+    """PEFT's own `all-linear` would take them in, and refuse dropout there."""
+    shape = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SMALL, **shape))
+    adapted = attach_lora(model, LoraConfig(r=4, alpha=8, dropout=0.1, target_modules="all-linear"))
+    found = {n.split(".lora_")[0] for n, p in adapted.named_parameters() if p.requires_grad}
+    attention = ("q_proj", "k_proj", "v_proj", "o_proj")
+    expected = {f"model.layers.{i}.self_attn.{name}" for i in (0, 1) for name in attention}
+    assert found == {f"base_model.model.{name}" for name in expected}
+
+
+def test_an_eye_beside_the_text_is_left_alone():
+    text = Gemma3TextConfig(**SMALL)
+    eye = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    eye |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = Gemma3Config(text_config=text, vision_config=eye, mm_tokens_per_image=4)
+    model = Gemma3ForConditionalGeneration(config)
+    names = target_names(model, LoraConfig(target_modules="all-linear"))
+    assert len(names) == 2 * 7 and not any("vision" in name for name in names)
+
+
+def test_what_peft_refuses_is_the_users_to_know():
+    model = MambaForCausalLM(MambaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2))
+    with pytest.raises(UserError, match="PEFT cannot put LoRA on this model: .*out_proj"):
+        attach_lora(model, LoraConfig(target_modules="all-linear"))
+
+
+def test_layers_to_transform_must_leave_something():
+    model = tiny.make_gpt2(tiny.make_tokenizer())
+    with pytest.raises(UserError, match="leaves no layer"):
+        attach_lora(model, LoraConfig(target_modules=("c_attn",), layers_to_transform=()))
+
+
+def test_all_linear_may_stand_in_a_list():
+    model = tiny.make_gpt2(tiny.make_tokenizer())
+    adapted = attach_lora(model, LoraConfig(r=4, target_modules=("all-linear",)))
+    assert len([n for n, _ in adapted.named_parameters() if "lora_A" in n]) == 8
 
 
 @pytest.mark.parametrize("target", ["q_proj", "attn", "wte"])
