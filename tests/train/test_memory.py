@@ -85,6 +85,12 @@ def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch):
     most.write_text("300\n")
     used.write_text("100\n")
     assert watch._free() == 200 < whole
+    # Files that were read count as used, but nobody needs to do without for them.
+    stat = tmp_path / "memory.stat"
+    stat.write_text("anon 20\ninactive_file 70\nactive_file 5\n")
+    assert watch._free() == 270
+    stat.write_text("inactive_file 10\ntotal_inactive_file 80\n")
+    assert watch._free() == 280
     most.write_text("max\n")
     assert watch._free() > 200
 
