@@ -22,7 +22,7 @@ from lawtune.model.decode import (
     shown_text,
 )
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
-from lawtune.model.load import load_base, load_tokenizer, max_positions
+from lawtune.model.load import has_tokenizer, load_base, load_tokenizer, max_positions
 from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
 
@@ -81,7 +81,9 @@ class LegalModel:
         except UserError as error:
             raise UserError(f"{name} is an adapter, and its base is missing: {error}") from error
         model = load_adapter(loaded, where)
-        tokenizer = load_tokenizer(where, loaded.identity.name)
+        # One that PEFT alone has saved reads as its base does.
+        own = has_tokenizer(where)
+        tokenizer = load_tokenizer(where, loaded.identity.name) if own else loaded.tokenizer
         folders = {"adapter": where, "base": loaded.identity.path}
         return cls(model, tokenizer, _template(where, tokenizer), name, folders)
 

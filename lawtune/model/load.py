@@ -152,6 +152,15 @@ def weight_files(folder: Path) -> list[Path]:
     return safe or sorted(folder.glob("pytorch_model*.bin"))
 
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+_TOKENIZER_FILES += ("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model folder holds a tokenizer of its own."""
+    return any((folder / name).is_file() for name in _TOKENIZER_FILES)
+
+
 def load_tokenizer(folder: Path, name: str = "") -> Any:
     """The tokenizer of a model folder.
 
@@ -159,10 +168,13 @@ def load_tokenizer(folder: Path, name: str = "") -> Any:
         name: the base's name, for the special tokens of bases that do not state them.
 
     Raises:
-        UserError: there is none, or it has no end-of-sequence token.
+        UserError: there is none, it is damaged, it has no end-of-sequence token or it drops Hangul.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # transformers would make up an empty one.
+    if not has_tokenizer(folder):
+        raise UserError(f"{folder} holds no tokenizer (no tokenizer.json or the like)")
     try:
         if (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -173,8 +185,10 @@ def load_tokenizer(folder: Path, name: str = "") -> Any:
             tokenizer.add_special_tokens(_special_tokens(folder, name, tokenizer))
         else:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises plain ones
         raise UserError(f"cannot load the tokenizer of {folder}: {_first_line(error)}") from error
+    if not tokenizer("민법 제1조", add_special_tokens=False)["input_ids"]:
+        raise UserError(f"the tokenizer of {folder} makes no token of Hangul")
     if tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer of {folder} has no end-of-sequence token (eos_token)")
     return tokenizer

@@ -45,6 +45,17 @@ def test_it_knows_where_its_parts_lie(model: LegalModel):
     assert LegalModel.load(base).folders == {"base": Path(base)}
 
 
+def test_an_adapter_that_peft_alone_has_saved(gpt2_base: Path, tmp_path: Path):
+    base = AutoModelForCausalLM.from_pretrained(gpt2_base)
+    adapted = tiny.randomise(tiny.with_lora(base, ["c_attn"]))
+    adapted.save_pretrained(tmp_path)
+    assert not (tmp_path / "tokenizer.json").exists()
+    loaded = LegalModel.load(tmp_path)
+    ids = torch.tensor([encode_text(loaded.tokenizer, PROMPTS[0])])
+    with torch.no_grad():
+        assert torch.equal(loaded.model(ids).logits, adapted.eval()(ids).logits)
+
+
 class TestLikelihood:
     def test_against_log_softmax(self, model: LegalModel):
         for prompt in PROMPTS:

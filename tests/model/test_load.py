@@ -115,6 +115,33 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path):
         load.load_base(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        (["tokenizer.json", "tokenizer_config.json"], "holds no tokenizer"),
+        # transformers makes one up, which spells everything as nothing.
+        (["tokenizer.json"], "tokenizer of"),
+    ],
+)
+def test_a_base_without_a_tokenizer_is_refused(tmp_path: Path, gpt2_base: Path, gone, message):
+    folder = shutil.copytree(gpt2_base, tmp_path / "mute")
+    for name in gone:
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=message):
+        load.load_base(str(folder))
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_damaged_tokenizer_is_refused(tmp_path: Path, gpt2_base: Path, bare: bool):
+    folder = shutil.copytree(gpt2_base, tmp_path / "cut")
+    if bare:
+        (folder / "tokenizer_config.json").unlink()
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text("utf-8")[:500], "utf-8")
+    with pytest.raises(UserError, match="cannot load the tokenizer"):
+        load.load_base(str(folder))
+
+
 def test_special_tokens_where_only_the_config_states_them(tmp_path: Path, gpt2_base: Path):
     folder = shutil.copytree(gpt2_base, tmp_path / "bare")
     (folder / "tokenizer_config.json").unlink()
