@@ -1,5 +1,7 @@
 """From text to token windows: what the training loop and the likelihoods consume."""
 
+import hashlib
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,14 @@ class Window:
     def targets(self) -> int:
         """How many tokens the loss counts."""
         return len(self.ids) - self.target_start
+
+
+def hash_windows(windows: Iterable[Window]) -> str:
+    """Hex SHA-256 of the windows' token ids and of where their targets begin."""
+    total = hashlib.sha256()
+    for window in windows:
+        total.update(array("q", [len(window.ids), window.target_start, *window.ids]).tobytes())
+    return total.hexdigest()
 
 
 @dataclass

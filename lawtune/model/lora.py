@@ -72,6 +72,17 @@ def attach_lora(model: Any, config: LoraConfig) -> Any:
     return adapted
 
 
+def describe_lora(model: Any) -> dict[str, Any]:
+    """The settings of the adapter that `model` has, as PEFT holds them; JSON data."""
+    held = model.peft_config[model.active_adapter]
+    return {
+        "r": held.r,
+        "alpha": held.lora_alpha,
+        "dropout": held.lora_dropout,
+        "target_modules": sorted(held.target_modules),
+    }
+
+
 def count_parameters(model: Any) -> tuple[int, int]:
     """(trainable, total) parameters; a matrix that two layers share counts once."""
     sizes = [(p.numel() * _packed(p), p.requires_grad) for p in model.parameters()]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lawtune.config import FinetuneConfig, PretrainConfig, to_dict
+from lawtune.data.encode import hash_windows
 from lawtune.errors import UserError
 from lawtune.train.inputs import EncodedSplit
 from lawtune.train.prepare import Subject
@@ -22,15 +23,21 @@ def run_identity(
     validation: EncodedSplit | None,
 ) -> dict[str, Any]:
     """What must be the same for a run to be resumed, and in every process of it; JSON data."""
-    settings = _flatten(to_dict(config))
-    kept = {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
-    return kept | {
+    return run_settings(to_dict(config)) | {
         "base": subject.base.identity.sha256,
         "adapter": subject.adapter,
         "precision": precision,
         "training data": train.split.sha256,
         "validation data": validation and validation.split.sha256,
+        # The tokenizer and the templates are known by what they make of the data.
+        "token ids": hash_windows([*train.windows, *(validation.windows if validation else ())]),
     }
+
+
+def run_settings(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a fine-tuning (`to_dict` of its config) that its result depends on."""
+    settings = _flatten(tree)
+    return {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
 
 
 _FREE_IN_PRETRAINING = ("train.device", "train.save_every", "train.evaluate_every")

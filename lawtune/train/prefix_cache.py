@@ -8,7 +8,6 @@ import hashlib
 import json
 import mmap
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from lawtune.data.encode import Window
+from lawtune.data.encode import Window, hash_windows
 from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, write_json
 from lawtune.model.manifest import verify_manifest, write_manifest
@@ -84,11 +83,8 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """The key, with the rows' form and the hash of the windows' token ids: tokenizer, template
         and data are known by what they come to."""
-        total = hashlib.sha256()
-        for window in self.windows:
-            total.update(array("q", [len(window.ids), window.target_start, *window.ids]).tobytes())
         return self.key() | {
-            "windows": total.hexdigest(),
+            "windows": hash_windows(self.windows),
             "order": f"batches of {FILL_TOKENS} tokens",
             "targets_only": self.targets_only,
             "width": self.width,

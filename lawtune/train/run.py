@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from lawtune.config import FinetuneConfig
+from lawtune.config import FinetuneConfig, to_dict
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json
 from lawtune.model.load import resolve_device
-from lawtune.model.lora import count_parameters
+from lawtune.model.lora import count_parameters, describe_lora
 from lawtune.train.caches import fill_caches, logits_fit
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -25,7 +25,7 @@ from lawtune.train.checkpoint import (
     trainable,
 )
 from lawtune.train.distributed import Alone, joined_team
-from lawtune.train.identity import refuse_another, run_identity
+from lawtune.train.identity import refuse_another, run_identity, run_settings
 from lawtune.train.inputs import (
     TRAINING_CONFIG_FILE,
     EncodedSplit,
@@ -112,8 +112,9 @@ def _finetune(
 ) -> FinetuneResult:
     out = Path(config.out)
     if team.each(resume and is_finished(out))[0]:
-        listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         saved = read_json(out / TRAINING_CONFIG_FILE)
+        refuse_another(run_settings(saved["config"]), run_settings(to_dict(config)), str(out))
+        listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         metrics = saved["metrics"]
         steps = metrics["steps"]
         return FinetuneResult(out, metrics, saved["parameters"], steps, team.is_main)
@@ -380,6 +381,8 @@ class _Session:
             "processes": self.team.size,
             "warmup_steps": self.warmup,
             "total_steps": self.total_steps,
+            # With an adapter to go on from, its own, not the config's.
+            "lora": describe_lora(self.subject.model),
             **asdict(self.engine.cut),
         }
         return Outcome(

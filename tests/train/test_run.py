@@ -326,6 +326,24 @@ def test_resume_on_a_finished_run_does_nothing(make_config):
     assert "finished" in rows[-1]["text"]
 
 
+def test_a_finished_run_is_not_taken_for_one_with_other_settings(make_config):
+    finetune(make_config())
+    with pytest.raises(UserError, match=r"train.epochs was 3, is 4"):
+        finetune(make_config(train={"epochs": 4}), resume=True)
+    # These do not bear on the result.
+    assert finetune(make_config(train={"save_every": 7}), resume=True).resumed_from == 9
+
+
+def test_a_run_is_not_resumed_with_another_tokenizer(make_config, gpt2_base: Path, tmp_path: Path):
+    base = shutil.copytree(gpt2_base, tmp_path / "base")
+    config = make_config(base=base, train={"save_every": 2})
+    with pytest.raises(KilledError):
+        finetune(config, listener=kill_at(4))
+    tiny.make_tokenizer(merges=20).save_pretrained(base)
+    with pytest.raises(UserError, match="token ids was"):
+        finetune(config, resume=True)
+
+
 def test_resume_with_other_settings_is_refused(make_config):
     with pytest.raises(KilledError):
         finetune(make_config(train={"save_every": 2}), listener=kill_at(4))
@@ -356,6 +374,14 @@ def test_going_on_from_an_adapter(make_config):
     changed = weights(second.folder)
     for name, value in weights(first.folder).items():
         assert torch.allclose(value, changed[name], atol=1e-6)
+    # Its own settings, whatever the config says.
+    other = make_config(out="third", lora={"r": 2, "target_modules": ["c_fc"]})
+    third = finetune(other, adapter=str(first.folder))
+    record = json.loads((third.folder / "training_config.json").read_text("utf-8"))
+    found = record["resolved"]["lora"]
+    modules = found.pop("target_modules")
+    assert found == {"r": 4, "alpha": 6, "dropout": 0.2}
+    assert modules and not any("c_fc" in name for name in modules)
 
 
 def test_what_was_learnt_can_be_found_again(make_config):
