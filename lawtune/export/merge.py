@@ -96,8 +96,11 @@ def export_merged(model: str, out: Path) -> MergeReport:
     folder = ModelManager().resolve(model)
     if not (isinstance(folder, Path) and (folder / ADAPTER_WEIGHTS).is_file()):
         raise UserError(f"{model} is not an adapter folder: there is nothing to merge")
-    _require_free(out, folder)
+    _require_free(out)
     loaded = LegalModel.load(folder, device="cpu", dtype=torch.float32)
+    for part, home in loaded.folders.items():
+        if out.resolve() in (home.resolve(), *home.resolve().parents):
+            raise UserError(f"{out} holds the {part} itself: give another --out")
     probes = _encode_probes(loaded)
     expected = probe_logits(loaded.model, probes)
     with loaded.base_only():
@@ -127,7 +130,7 @@ def probe_logits(model: Any, probes: Probes) -> Logits:
     }
 
 
-def _require_free(out: Path, adapter: Path) -> None:
+def _require_free(out: Path) -> None:
     if out.exists() and not (out / "export.json").is_file() and any(_contents(out)):
         raise UserError(f"{out} exists and is no earlier export: give another --out")
     # An evaluation of the model, say: replacing the folder would delete it.
@@ -135,8 +138,6 @@ def _require_free(out: Path, adapter: Path) -> None:
         raise UserError(
             f"{out} holds what no export wrote ({', '.join(added)}): give another --out"
         )
-    if out.resolve() in (adapter.resolve(), *adapter.resolve().parents):
-        raise UserError(f"{out} holds the adapter itself: give another --out")
 
 
 def _contents(out: Path) -> list[Path]:

@@ -150,3 +150,20 @@ def test_an_export_is_replaced_unless_something_was_added_to_it(tmp_path: Path, 
     with pytest.raises(UserError, match=r"no export wrote \(evaluation\)"):
         export_merged(str(adapter), out)
     assert (out / "evaluation").is_dir()
+
+
+def test_a_part_of_the_model_is_not_written_over(
+    tmp_path: Path, gpt2_base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An export may be the base of the next adapter."""
+    fresh_process_is_this_one(monkeypatch)
+    first = tiny.save_adapter_folder(tmp_path / "first", gpt2_base, ("lm_head",))
+    export_merged(str(first), tmp_path / "base")
+    second = tiny.save_adapter_folder(tmp_path / "second", tmp_path / "base", ("lm_head",))
+    weights = tmp_path / "base" / "model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(UserError, match="holds the base itself"):
+        export_merged(str(second), tmp_path / "base")
+    assert weights.read_bytes() == before
+    with pytest.raises(UserError, match="no earlier export"):
+        export_merged(str(second), second)
