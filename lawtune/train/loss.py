@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lawtune.data.encode import Window
+from lawtune.errors import UserError
 from lawtune.model.attention import newest_in_float32
 from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
@@ -80,6 +81,9 @@ class LossEngine:
             train and answer as before, but not be copied, moved or merged.
         spared: a token that is left as likely as it is where the model's own answers are made less
             likely (`lawtune.train.unlikelihood.spare`); None: no token.
+
+    Raises:
+        UserError: on a CPU, this model's layers cannot be held in bfloat16.
     """
 
     def __init__(
@@ -113,11 +117,25 @@ class LossEngine:
         self._logits: list[PrefixCache] = []
         lightens = self.device.type == "cpu" and precision == "bf16"
         self._projections = lighten(unwrapped(model).base_model, self._masks) if lightens else []
+        if self._projections:
+            self._require_light_layers()
         # After that, which may give the last layer's network another `forward`.
         with self._autocast():
             self._last: LastLayer | None = LastLayer(
                 model, self._masks, lambda ids: self._parts.trunk(ids, None)
             )
+
+    def _require_light_layers(self) -> None:
+        """Make sure that no layer reads a weight in a way that `lighten` does not know of."""
+        probe = torch.tensor([[0]], device=self.device)
+        try:
+            with torch.no_grad(), self._autocast():
+                self._parts.trunk(probe, None)
+        except (NotImplementedError, RuntimeError) as error:
+            raise UserError(
+                "this model's layers read their weights in a way of their own, which bfloat16 on a"
+                " CPU does not allow; choose --train.precision fp32"
+            ) from error
 
     def cache_plan(self, windows: Sequence[Window]) -> Plan | None:
         """What there is to cache of `windows`: the output of the layers below the lowest one that

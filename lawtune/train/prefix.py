@@ -67,7 +67,9 @@ def split_model(model: nn.Module) -> Parts:
         return inner(input_ids=ids, use_cache=False).logits
 
     with torch.no_grad():
-        if head is None or not torch.equal(head(trunk(probe)), whole(probe)):
+        # Some models name no trunk of theirs: they would be their own.
+        apart = head is not None and inner.base_model is not inner
+        if not (apart and torch.equal(head(trunk(probe)), whole(probe))):
             return Parts(whole, nn.Identity(), 0, 0)
     return _cut_below(inner.base_model, trunk, head, probe)
 

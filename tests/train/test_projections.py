@@ -8,10 +8,14 @@ import tiny
 import torch
 from test_loss import gradients
 from test_prefix_cache import MODELS
+from transformers import JambaConfig, JambaForCausalLM, Llama4ForCausalLM, Llama4TextConfig
 
 from lawtune.config import LoraConfig
+from lawtune.data.encode import Window
+from lawtune.errors import UserError
 from lawtune.model.lora import attach_lora
 from lawtune.train.dropout import ExampleMasks, Rows, install
+from lawtune.train.loss import LossEngine
 from lawtune.train.prefix import unwrapped
 from lawtune.train.projections import GELU, fuse_activations, lighten, merged
 
@@ -175,3 +179,29 @@ def test_the_fused_activation_is_the_same_function():
     x = torch.linspace(-9, 9, 2001)
     assert isinstance(after, GELU)
     assert torch.allclose(after(x), before(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_that_reads_weights_in_its_own_way_is_told_to_use_float32():
+    shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "num_experts": 2}
+    shape |= {"mamba_d_state": 4, "mamba_d_conv": 2, "attn_layer_period": 2, "attn_layer_offset": 1}
+
+    def adapted():
+        return attach_lora(JambaForCausalLM(JambaConfig(**shape)).eval(), LoraConfig(r=4))
+
+    with pytest.raises(UserError, match="precision fp32"):
+        LossEngine(adapted(), pad_id=0, precision="bf16")
+    LossEngine(adapted(), pad_id=0, precision="fp32")
+
+
+def test_a_model_that_names_no_trunk_is_trained_as_a_whole():
+    shape = {"vocab_size": 60, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    shape |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    config = Llama4TextConfig(**shape, intermediate_size_mlp=32, num_local_experts=2)
+    model = Llama4ForCausalLM(config).eval()
+    window = Window((5, 6, 7, 8, 9), 2)
+    ids = torch.tensor([window.ids])
+    labels = ids.clone()
+    labels[:, :2] = -100
+    expected = model(ids, labels=labels).loss.item()
+    assert LossEngine(model, pad_id=0).mean_loss([window]) == pytest.approx(expected, rel=1e-5)
