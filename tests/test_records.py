@@ -1,6 +1,7 @@
 """Q&A files in and out, and the labels that lawyers use."""
 
 import json
+import unicodedata
 
 import pytest
 
@@ -119,6 +120,22 @@ def test_csv(tmp_path):
             type="law_application",
             citations=("민법 제1조", "민법 제2조"),
         )
+
+
+@pytest.mark.parametrize("name", ["qa.jsonl", "qa.csv"])
+def test_texts_are_read_composed_whatever_the_file_has(tmp_path, name):
+    """Else neither the search for leaks nor that for personal data would know them again."""
+    row = {"id": "가", "question": "무엇입니까?", "answer": "계좌 규정\r\n입니다.", "group": "민법"}
+    apart = {key: unicodedata.normalize("NFD", value) for key, value in row.items()}
+    if name.endswith("csv"):
+        cells = ['"' + value + '"' for value in apart.values()]
+        text = ",".join(apart) + "\n" + ",".join(cells) + "\n"
+    else:
+        text = json.dumps(apart, ensure_ascii=False)
+    (pair,) = read_qa(write(tmp_path, text, name))
+    assert pair.question == row["question"] and pair.group == row["group"]
+    assert pair.answer == "계좌 규정\n입니다."
+    assert pair.id == apart["id"]
 
 
 @pytest.mark.parametrize(

@@ -266,11 +266,12 @@ def _search(
 ) -> Iterator[Element]:
     """The search's entries over all pages, each serial number once."""
     entries: dict[str, Element] = {}
-    total, page = 1, 1
-    while (page - 1) * PAGE_SIZE < min(total, client.limit):
+    total, page = 0, 1
+    # What the first page announced stands, whatever a later one says.
+    while page == 1 or (page - 1) * PAGE_SIZE < min(total, client.limit):
         parameters = {"target": kind.target, "query": query, "display": str(PAGE_SIZE)}
         root = client.search(parameters | kind.filters | {"page": str(page)})
-        total = 0 if root is None else int(root.findtext("totalCnt") or 0)
+        total = max(total, 0 if root is None else int(root.findtext("totalCnt") or 0))
         found = [] if root is None else root.findall(kind.entry)
         entries |= {(entry.findtext(kind.serial) or "").strip(): entry for entry in found}
         page += 1

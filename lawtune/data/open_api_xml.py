@@ -32,6 +32,8 @@ _MARKS = {
     "호": re.compile(r"\s*(\d+)\s*(?:의\s*(\d+))?\s*\.(?!\d)\s*"),
     "목": re.compile(r"\s*([가-힣])\s*(?:의\s*(\d+))?\s*\.\s*"),
 }
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_LONE_AMPERSAND = re.compile(r"&(?!#?\w+;)")
 _QUOTED_LAW = re.compile(r"「([^「」]+)」")
 _ORDER = re.compile(r"【\s*주\s*문\s*】")
 _COURT_ABBREVIATION = re.compile(r"(고|지|행)법(?=\s|$)")
@@ -45,7 +47,8 @@ def parse_xml(text: str) -> Element | None:
     """The root element, or None if this is not XML (an HTML page is not).
 
     Two faults of the real service are mended: HTML's named entities (`&middot;`) and a
-    `조문참고자료` that is opened and never closed.
+    `조문참고자료` that is opened and never closed. So are characters that no XML may hold, and a
+    lone `&`.
     """
     # A document type is how HTML begins, and the only way to declare an entity that explodes.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -55,6 +58,7 @@ def parse_xml(text: str) -> Element | None:
     except ElementTree.ParseError:
         mended = _NAMED_ENTITY.sub(lambda match: html.unescape(match[0]), text)
         mended = re.sub(r"</?조문참고자료[^<>]*>", "", mended)
+        mended = _LONE_AMPERSAND.sub("&amp;", _UNPRINTABLE.sub("", mended))
     try:
         return ElementTree.fromstring(mended)
     except ElementTree.ParseError:

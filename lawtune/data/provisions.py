@@ -20,6 +20,7 @@ CIRCLED = {
 }
 """① to ㊿ and the numbers they stand for."""
 
+_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})(?!\d)|(\d{4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})(?!\d)")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _NOTE_WORDS = "개정|신설|삭제|전문개정|전문신설|본조신설|종전|제목개정|본조|본항|시행일|단서|이동"
 _NOTE = re.compile(
@@ -56,11 +57,11 @@ def to_iso_date(value: Any) -> str:
     """An ISO date from 20260317, "2018. 10. 30.", "2018-10-30" or a date; "" if it is none."""
     if isinstance(value, date):
         return value.isoformat()[:10]
-    match = re.search(r"(\d{4})\D{0,2}(\d{1,2})\D{0,2}(\d{1,2})(?!\d)", str(value or ""))
+    match = _DATE.search(str(value or ""))
     if not match:
         return ""
     try:
-        return date(*(int(part) for part in match.groups())).isoformat()
+        return date(*(int(part) for part in filter(None, match.groups()))).isoformat()
     except ValueError:
         return ""
 

@@ -11,8 +11,8 @@ from lawtune.records import Case, Interpretation, QAPair, normalise
 
 _PERMUTATIONS = 128
 _SHINGLE = 5
-_BANDS = (25, 5)
-"""25 bands of 5 hashes: of answers with a likeness of 0.8, (1 - 0.8⁵)²⁵ = 0.005 % are missed."""
+_MISSED = 1e-4
+"""Of answers that are just like enough, at most so many are not found."""
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
 
 
@@ -95,6 +95,21 @@ def repeated(values: Iterable[str]) -> dict[str, int]:
     return {value: count for value, count in Counter(values).items() if count > 1}
 
 
+def bands(threshold: float) -> tuple[int, int]:
+    """(bands, hashes in each) for MinHash: of answers with this likeness, (1 − likeness^hashes) to
+    the power of the bands are missed. Of all numbers of hashes that miss few enough the largest,
+    which finds the fewest others: 25 bands of 5 at 0.8."""
+    hashes = max(
+        (
+            count
+            for count in range(1, _PERMUTATIONS + 1)
+            if (1 - threshold**count) ** (_PERMUTATIONS // count) <= _MISSED
+        ),
+        default=1,
+    )
+    return _PERMUTATIONS // hashes, hashes
+
+
 class _TwinIndex:
     """Answers that others can be found to repeat: MinHash finds candidates, Jaccard decides.
 
@@ -106,7 +121,7 @@ class _TwinIndex:
         from datasketch import MinHashLSH
 
         self._threshold = threshold
-        self._candidates = MinHashLSH(num_perm=_PERMUTATIONS, params=_BANDS)
+        self._candidates = MinHashLSH(num_perm=_PERMUTATIONS, params=bands(threshold))
         self._inserted: list[QAPair] = []
 
     def sketch(self, texts: Iterable[str]) -> list[Any]:

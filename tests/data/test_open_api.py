@@ -349,6 +349,23 @@ def test_two_pages_are_read_to_the_end(
     assert [record.number for record in records] == ["2013다1", "2013다2", "2013다3"]
 
 
+def test_a_later_page_does_not_take_back_what_the_first_announced(
+    service: FakeService, client: OpenApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_api, "PAGE_SIZE", 2)
+    service.search("prec", 1, 5, [case_entry("1"), case_entry("2")])
+    service.search("prec", 2, 0, [])
+    service.answers["lawSearch.do", "prec", "3"] = (200, HEAD + "<Law></Law>")
+    for serial in "12":
+        service.detail("prec", serial, CASE.replace("2013다61381", f"2013다{serial}"))
+    skipped: list[tuple[str, str]] = []
+    records = list(
+        fetch_records("law.go.kr:case:손해", client, lambda why, what: skipped.append((why, what)))
+    )
+    assert len(records) == 2
+    assert skipped == [("counted by law.go.kr but not listed", "law.go.kr:case:손해: 3")]
+
+
 def test_cache(service: FakeService, client: OpenApiClient, tmp_path: Path) -> None:
     one_statute(service)
     first = list(fetch_records("law.go.kr:statute:민법", client))
@@ -438,6 +455,14 @@ def test_faults_of_the_service_are_mended(service: FakeService, client: OpenApiC
     [statute] = fetch_records("law.go.kr:statute:시험", client)
     assert len(statute.articles) == 6
     assert statute.articles[-1].text == "벌금·과료에 처한다."
+
+
+def test_characters_that_no_xml_may_hold_are_passed_over(
+    service: FakeService, client: OpenApiClient
+) -> None:
+    one_statute(service, STATUTE.replace("벌금", "벌\x0b금 R&D"))
+    [statute] = fetch_records("law.go.kr:statute:시험", client)
+    assert statute.articles[-1].text == "벌금 R&D에 처한다."
 
 
 def test_from_environment(

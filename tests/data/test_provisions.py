@@ -190,6 +190,7 @@ def test_breaks_tags_entities_and_blanks():
         "2018-10-30",
         "2018년 10월 30일",
         "2018.10.30",
+        "2018 . 10 . 30",
         date(2018, 10, 30),
         datetime(2018, 10, 30, 12),
     ],
@@ -201,6 +202,9 @@ def test_dates_in_every_spelling(spelling):
 def test_short_months_and_what_is_no_date():
     assert to_iso_date("2018. 1. 5.") == "2018-01-05"
     for nothing in ("", None, "미정", "2018-02-30", "2018", "99999999", []):
+        assert to_iso_date(nothing) == ""
+    # A month is no day.
+    for nothing in ("2018.11", "2018-12", "201811", "2018. 11."):
         assert to_iso_date(nothing) == ""
 
 

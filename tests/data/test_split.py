@@ -8,6 +8,7 @@ import pytest
 from lawtune.data.split import (
     article_group,
     assign_split,
+    bands,
     case_group,
     drop_near_duplicates,
     interpretation_group,
@@ -130,6 +131,30 @@ def test_no_near_duplicate_is_missed_and_nothing_else_dropped():
     assert dropped == [(f"a{n}", "train", n) for n in originals if likeness[n] >= 0.8]
     found = near_duplicates_across({"f": splits["test"], "g": splits["train"]}, 0.8)
     assert found == [(n, f"a{n}") for n in originals if likeness[n] >= 0.8]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.65])
+def test_a_lower_threshold_misses_none_either(threshold: float):
+    """Answers exactly as like as asked: bands made for 0.8 would miss nearly half at 0.5."""
+    splits = {"train": [], "validation": [], "test": []}
+    for i in range(60):
+        original = sentence(f"original {i}")
+        shorter = next(
+            original[:size]
+            for size in range(10, len(original))
+            if jaccard(original, original[:size]) >= threshold
+        )
+        splits["test"].append(pair(f"t{i}", original))
+        splits["train"].append(pair(f"a{i}", shorter))
+    kept, dropped = drop_near_duplicates(splits, threshold)
+    assert kept["train"] == [] and len(dropped) == 60
+
+
+def test_bands_by_the_likeness_that_they_miss():
+    assert bands(0.8) == (25, 5)
+    for threshold in (0.3, 0.5, 0.8, 0.95):
+        number, hashes = bands(threshold)
+        assert number * hashes <= 128 and (1 - threshold**hashes) ** number <= 1e-4
 
 
 def test_short_and_empty_answers():
