@@ -1,10 +1,12 @@
 """What a decision relies on: its 참조조문 and 참조판례, parsed to names that can be looked up."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lawtune.data.provisions import one_line, split_numbered
+from lawtune.data.provisions import one_line
 
+_ISSUES = re.compile(r"(?:^|(?<=[\s/]))(?:\[\d{1,2}\][\s,·]*)+")
 _PARENTHESES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _ARTICLE = re.compile(r"^(?P<law>.*?)\s*제(?P<main>\d+)조(?:의\s*(?P<branch>\d+))?(?P<rest>.*)$")
 _SAME_LAW = re.compile(r"^(?:같은|동)\s*법(?:률)?(?=\s|시행|$)\s*")
@@ -46,24 +48,39 @@ def law_key(name: str) -> str:
 
 
 def parse_article_references(text: str) -> dict[str, tuple[ArticleReference, ...]]:
-    """The articles of each numbered part of a 참조조문 ("" where it has no numbers)."""
-    return {
-        number: tuple(dict.fromkeys(_articles(part)))
-        for number, part in split_numbered(one_line(text)).items()
-    }
+    """The articles of each issue of a 참조조문 ("" where it has no numbers)."""
+    found: dict[str, dict[ArticleReference, None]] = {}
+    for number, part in _by_issue(text):
+        found.setdefault(number, {}).update(dict.fromkeys(_articles(part)))
+    return {number: tuple(articles) for number, articles in found.items()}
 
 
 def parse_case_references(text: str) -> dict[str, tuple[tuple[str, bool], ...]]:
-    """(case number, whether it is marked as changed 변경) of each numbered part of a 참조판례."""
-    found = {}
-    for number, part in split_numbered(one_line(text)).items():
-        cases: dict[str, bool] = {}
-        for item in re.split(r",\s*(?=[가-힣]{2,}\s*\d{4}\.)", part):
+    """(case number, whether it is marked as changed 변경) of each issue of a 참조판례."""
+    found: dict[str, dict[str, bool]] = {}
+    for number, part in _by_issue(text):
+        cases = found.setdefault(number, {})
+        for item in re.split(r",\s*(?=[가-힣]{2,}\s*\d{4}\.)|\s/\s", part):
             changed = "(변경)" in item or "(폐기)" in item
             for case in _CASE_NUMBER.findall(item):
                 cases[case] = cases.get(case, False) or changed
-        found[number] = tuple(cases.items())
-    return found
+    return {number: tuple(cases.items()) for number, cases in found.items()}
+
+
+def _by_issue(text: str) -> Iterator[tuple[str, str]]:
+    """(number of an issue, what is referred to for it). Unlike the issues themselves, references
+    leave numbers out ([1] … / [3] …), share them ([1][2] …) and come back to them."""
+    text = one_line(text)
+    marks = list(_ISSUES.finditer(text))
+    if not marks or marks[0].start() > 0:
+        if text:
+            yield "", text
+        return
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends, strict=True):
+        part = text[mark.end() : end].strip(" /")
+        for number in re.findall(r"\d+", mark[0]):
+            yield number, part
 
 
 def _articles(part: str) -> list[ArticleReference]:

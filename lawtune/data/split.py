@@ -1,6 +1,7 @@
 """Which side of the split a source stands on, and the near-duplicates that would cross it."""
 
 import hashlib
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,7 @@ def assign_split(group: str, seed: int, validation_share: float, test_share: flo
 
 def article_group(law: str, label: str) -> str:
     """The group of an article, written alike for every spelling: 민법 제750조."""
-    return f"{law.replace(' ', '').replace('ㆍ', '·')} {label}"
+    return f"{re.sub('[ㆍ․‧・]', '·', law.replace(' ', ''))} {label}"
 
 
 def case_group(case: Case | str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lawtune.data.distractors import choose_distractors
-from lawtune.eval.text import overlap
+from lawtune.data.quality import overlap
 from lawtune.records import QAPair
 
 

@@ -19,7 +19,7 @@ from lawtune.eval.exhibits import exhibit, worst
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import by_law, spread, type_of
 from lawtune.eval.stats import Bootstrap
-from lawtune.eval.table import Observed, tables, tabulate
+from lawtune.eval.table import Observed, group_of, tables, tabulate
 from lawtune.eval.text import clean
 from lawtune.records import QAPair, fingerprint
 from lawtune.starter import CORPUS
@@ -165,7 +165,7 @@ def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, 
             continue
     return {
         "config": to_dict(config),
-        "groups": len({pair.group or f"\x00{index}" for index, pair in enumerate(pairs)}),
+        "groups": len({group_of(pair, index) for index, pair in enumerate(pairs)}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -182,12 +182,13 @@ METRICS = {
         ),
         Metric(
             "keyword_coverage",
-            "higher",
+            None,
             0,
             1,
             "mean over records of the share of the gold answer's content morphemes (nouns,"
             " numerals, roots, verbs, adjectives, foreign words), weighted by idf in the starter"
-            " corpus, that the answer has; those in the question or its context are in neither",
+            " corpus, that the answer has; those in the question or its context are in neither."
+            " A recall, which any long answer gains by: it is not judged",
             "lawtune",
             _legal("level:mean of records|weight:idf=ln((N+1)/(df+1))"),
         ),

@@ -9,6 +9,7 @@ from lawtune.config import QUESTION_TYPES
 from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import UNTYPED, type_of
 from lawtune.eval.stats import (
+    LEVEL,
     Bootstrap,
     Estimate,
     Interval,
@@ -22,6 +23,9 @@ from lawtune.eval.summed import Statistics, ratio
 from lawtune.records import QAPair
 
 Kind = TypeVar("Kind")
+
+RIVAL = "word_overlap_baseline"
+"""What accuracy is compared with beside the base: a statistic of the same records and scale."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,16 @@ def tables(
             beside[part, name] = {
                 key: _ratio(statistics[rows]) for key, statistics in seen.extra.items()
             }
+            if RIVAL in seen.extra:
+                # On the same questions: what is easy for both, or hard, cancels.
+                against = estimate(
+                    seen.tuned[rows],
+                    [groups[seen.index[row]] for row in rows],
+                    METRICS[name].score,
+                    bootstrap,
+                    seen.extra[RIVAL][rows],
+                )
+                beside[part, name][f"{RIVAL}_delta_ci95"] = _within(against.delta_ci95, -1, 1)
             if seen.runs or seen.base_runs:
                 beside[part, name]["seeds"] = _by_seed(METRICS[name].score, seen, rows)
     # Nobody judges a metric without a direction, so it costs the others nothing.
@@ -109,6 +123,21 @@ def group_of(pair: QAPair, index: int) -> str:
     return pair.group or f"\x00{index}"
 
 
+def opened(bounds: Interval | None, low: float, high: float, groups: int) -> Interval | None:
+    """An interval of a figure within [low, high]. Where every group stands at one end of the range,
+    resamples cannot differ and the interval would be that point; then it reaches as far as groups
+    that are all right, or all wrong, leave open.
+
+    Source: Clopper & Pearson 1934, for 0 or n of n.
+    """
+    if bounds is None or bounds[0] != bounds[1]:
+        return bounds
+    reach = (high - low) * (1 - (LEVEL / 2) ** (1 / groups))
+    if bounds[0] <= low:
+        return low, low + reach
+    return (high - reach, high) if bounds[0] >= high else bounds
+
+
 def make_entry(
     figure: Estimate,
     low: float | None,
@@ -124,6 +153,9 @@ def make_entry(
     """
     # The difference of two figures within [low, high] lies within ± (high − low).
     width = None if low is None or high is None else high - low
+    levels = figure.ci95, figure.base_ci95
+    if width is not None:
+        levels = tuple(opened(bounds, low, high, figure.groups) for bounds in levels)
     detectable = None
     if figure.delta_error is not None:
         judged = family if p_holm is not None else 1
@@ -131,9 +163,10 @@ def make_entry(
     return {
         "value": figure.value,
         "n": figure.n,
-        "ci95": _within(figure.ci95, low, high),
+        "groups": figure.groups,
+        "ci95": _within(levels[0], low, high),
         "base": figure.base,
-        "base_ci95": _within(figure.base_ci95, low, high),
+        "base_ci95": _within(levels[1], low, high),
         "delta": figure.delta,
         "delta_ci95": _within(figure.delta_ci95, None if width is None else -width, width),
         "p": figure.p,

@@ -19,15 +19,3 @@ def comparable(text: str) -> str:
 def utf8_bytes(text: str) -> int:
     """Length of the cleaned text in UTF-8 bytes."""
     return len(clean(text).encode())
-
-
-def bigrams(text: str) -> frozenset[str]:
-    """The distinct character bigrams of a text, white space left out."""
-    packed = "".join(clean(text).split())
-    return frozenset(packed[i : i + 2] for i in range(len(packed) - 1))
-
-
-def overlap(question: str, choice: str) -> float:
-    """Share of the choice's distinct character bigrams that the question has too; 0 for none."""
-    own = bigrams(choice)
-    return len(own & bigrams(question)) / len(own) if own else 0.0

@@ -119,7 +119,7 @@ KOREAN = {
     "small": "작은 평가 자료입니다(출처 {groups}개). 다음보다 작은 차이는 있어도 보이지 않을 수"
     " 있습니다: {sizes}.",
     "large": "다음보다 작은 차이는 있어도 보이지 않을 수 있습니다: {sizes}.",
-    "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다.",
+    "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다: {metrics}.",
     "unknown_share": "정답 바이트 가운데 토크나이저가 모르는 것(<unk>): {share}.",
     "unknown_bytes": "정답의 {share}를 토크나이저가 모릅니다(<unk>): 비트/바이트를 토크나이저가"
     " 다른 모델과 비교할 수 없습니다.",
@@ -240,7 +240,8 @@ ENGLISH = {
     "small": "This is a small test set ({groups} source documents). Smaller differences than these"
     " may be there and not show: {sizes}.",
     "large": "Smaller differences than these may be there and not show: {sizes}.",
-    "few_groups": "Only {groups} source documents: the intervals may be narrower than they should.",
+    "few_groups": "Only {groups} source documents: the intervals may be narrower than they should"
+    " ({metrics}).",
     "unknown_share": "Bytes of the gold answers unknown to the tokenizer (<unk>): {share}.",
     "unknown_bytes": "{share} of the gold answers' bytes are unknown to the tokenizer (<unk>): bits"
     " per byte do not compare with a model of another tokenizer.",

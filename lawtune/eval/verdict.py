@@ -17,7 +17,8 @@ MOST_UNKNOWN = 0.001
 tokenizers."""
 
 FEW_GROUPS = 20
-"""Below this many groups, intervals on skewed data are noticeably too narrow."""
+"""Below this many groups behind a judged metric, intervals on skewed data are noticeably too
+narrow."""
 
 HEADLINE = ("bits_per_byte", "accuracy")
 """The metrics that the headline is drawn from."""
@@ -108,8 +109,14 @@ def statements(
         largest = max(entry.get("minimum_detectable") or 0 for entry in main.values())
         text = words["small" if largest > SMALL else "large"]
         reservations.append(text.format(groups=run.get("groups", "-"), sizes=shown))
-    if run.get("groups", FEW_GROUPS) < FEW_GROUPS:
-        reservations.append(words["few_groups"].format(groups=run["groups"]))
+    if few := {
+        words["metrics"].get(name, name): entry["groups"]
+        for name, entry in metrics.items()
+        if METRICS[name].better and 0 < entry["groups"] < FEW_GROUPS
+    }:
+        shown = ", ".join(list(few)[:3]) + (", …" if len(few) > 3 else "")
+        text = words["few_groups"].format(groups=min(few.values()), metrics=shown)
+        reservations.append(text)
     unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
     if unknown and unknown > MOST_UNKNOWN:
         reservations.append(words["unknown_bytes"].format(share=f"{unknown:.2%}"))
@@ -187,13 +194,16 @@ def contaminated(account: Mapping[str, Any], words: Mapping[str, Any]) -> Statem
 def _against_baselines(entry: Entry | None, words: Mapping[str, Any]) -> list[Statement]:
     if not entry or entry["ci95"] is None:
         return []
-    low, high = entry["ci95"]
     said = []
     for key, table in (("chance", "chance"), ("word_overlap_baseline", "overlap")):
         other = entry.get(key)
         if other is None:
             continue
-        side = "above" if low > other else "below" if high < other else "same"
+        # Chance is a constant; counting words is right and wrong on these very questions.
+        low, high = (bound - other for bound in entry["ci95"])
+        if bounds := entry.get(f"{key}_delta_ci95"):
+            low, high = bounds
+        side = "above" if low > 0 else "below" if high < 0 else "same"
         kind: Judgement = {"above": "better", "below": "worse", "same": "none"}[side]
         value = f"{number('accuracy', entry['value'])} {interval('accuracy', entry['ci95'])}"
         text = words[table][side].format(value=value, other=number("accuracy", other))

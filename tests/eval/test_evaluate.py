@@ -126,7 +126,8 @@ def test_a_model_that_knows_every_answer_is_right_every_time():
     accuracy = evaluate(FakeModel(knows_all), make_pairs(), CONFIG).metrics["accuracy"]
     assert (accuracy["value"], accuracy["n"]) == (1.0, 5)
     assert accuracy["chance"] == pytest.approx(0.2)
-    assert accuracy["ci95"] == [1.0, 1.0]
+    # Five of five: the exact binomial bound, whatever was resampled.
+    assert accuracy["ci95"] == [pytest.approx(0.025 ** (1 / 5)), 1.0]
 
 
 def test_a_tie_with_the_gold_is_wrong():
@@ -212,7 +213,7 @@ def test_a_file_without_choices_has_no_accuracy(monkeypatch):
     pairs = [replace(pair, distractors=()) for pair in make_pairs()]
     accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
     assert accuracy["n"] == 0
-    assert {key for key, value in accuracy.items() if value is not None} == {"n"}
+    assert {key for key, value in accuracy.items() if value is not None} == {"n", "groups"}
 
 
 def test_base_and_delta_are_paired():

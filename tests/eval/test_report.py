@@ -29,6 +29,7 @@ def figure(value, base=None, half=0.01, n=200):
     return {
         "value": value,
         "n": n,
+        "groups": n,
         "ci95": [value - half, value + half],
         "base": base,
         "base_ci95": None if base is None else [base - half, base + half],
@@ -176,13 +177,13 @@ def test_the_page_is_self_contained_and_escaped(tmp_path, lang):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_undefined_is_null_and_never_zero(tmp_path, lang):
     nothing = dict.fromkeys(("value", "ci95", "base", "delta", "delta_ci95"))
-    metrics = {name: nothing | {"n": 0} for name in METRICS}
+    metrics = {name: nothing | {"n": 0, "groups": 0} for name in METRICS}
     metrics["accuracy"] |= {"chance": None, "word_overlap_baseline": math.nan}
     by_type = {"general": {"n": 1, "metrics": metrics}}
     evaluation = replace(make_evaluation(), metrics=metrics, by_question_type=by_type)
     write_reports(evaluation, tmp_path, lang)
     report = json.loads((tmp_path / "evaluation_report.json").read_text(encoding="utf-8"))
-    assert report["metrics"]["bits_per_byte"] == nothing | {"n": 0}
+    assert report["metrics"]["bits_per_byte"] == nothing | {"n": 0, "groups": 0}
     assert report["metrics"]["accuracy"]["word_overlap_baseline"] is None
     table = format_table(evaluation, lang)
     assert not re.search(r"0\.0", table)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import nct, permutation_test, t
+from scipy.stats import binomtest, nct, permutation_test, t
 
 from lawtune.eval.similarity import bleu_score, bleu_statistics
 from lawtune.eval.stats import (
@@ -14,6 +14,7 @@ from lawtune.eval.stats import (
     sum_by_group,
 )
 from lawtune.eval.summed import per_record, ratio
+from lawtune.eval.table import opened
 
 BOOTSTRAP = Bootstrap(resamples=2000, seed=7)
 
@@ -232,3 +233,15 @@ def test_misfitting_arguments_are_refused():
         estimate(per_record([1, 2]), ["a"], ratio, BOOTSTRAP)
     with pytest.raises(ValueError):
         estimate(per_record([1, 2]), ["a", "b"], ratio, BOOTSTRAP, base=per_record([1]))
+
+
+@pytest.mark.parametrize("groups", [2, 10, 57])
+def test_where_all_groups_are_alike_the_interval_is_the_exact_one(groups: int):
+    exact = binomtest(0, groups).proportion_ci(method="exact")
+    assert opened((0.0, 0.0), 0, 1, groups) == pytest.approx((exact.low, exact.high))
+    exact = binomtest(groups, groups).proportion_ci(method="exact")
+    assert opened((1.0, 1.0), 0, 1, groups) == pytest.approx((exact.low, exact.high))
+    # Alike elsewhere, or not alike: as it was.
+    assert opened((0.5, 0.5), 0, 1, groups) == (0.5, 0.5)
+    assert opened((0.0, 0.1), 0, 1, groups) == (0.0, 0.1)
+    assert opened(None, 0, 1, groups) is None

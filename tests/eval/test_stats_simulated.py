@@ -147,3 +147,37 @@ def test_a_difference_of_the_detectable_size_is_shown_as_often_as_is_said():
         entry = compare_bits(generator, Bootstrap(500, seed), shift=np.mean(sizes))
         shown += differs(FAMILY[0], entry)
     assert shown / sets == pytest.approx(0.8, abs=0.07)
+
+
+@pytest.mark.parametrize(("rate", "groups"), [(0.02, 50), (0.01, 200), (0.95, 40), (0.98, 50)])
+def test_rare_events_are_covered_too(rate: float, groups: int):
+    """Most such test sets hold none of them, and their resamples neither."""
+    generator, covered = np.random.default_rng(0), 0
+    pairs = [QAPair("q", "a", id=str(i), group=f"g{i:03d}") for i in range(groups)]
+    for seed in range(400):
+        seen = Observed(range(groups), per_record(generator.random(groups) < rate))
+        low, high = table({"stopped": seen}, pairs, Bootstrap(400, seed), range(groups))["stopped"][
+            "ci95"
+        ]
+        covered += low <= rate <= high
+    assert covered >= 0.93 * 400
+
+
+def test_accuracy_is_seldom_told_apart_from_word_overlap_that_is_as_good():
+    """On 200 questions both are right in two of five, apart or alike."""
+    generator = np.random.default_rng(0)
+    pairs = [QAPair("q", "a", id=str(i), group=f"g{i:03d}") for i in range(200)]
+    for alike in (0.0, 0.6):
+        claimed = 0
+        for seed in range(300):
+            common = generator.random(200)
+            luck = [
+                np.where(generator.random(200) < alike, common, generator.random(200)) < 0.4
+                for _ in range(2)
+            ]
+            own, overlap = map(per_record, luck)
+            seen = Observed(range(200), own, None, {"word_overlap_baseline": overlap})
+            entry = table({"accuracy": seen}, pairs, Bootstrap(400, seed), range(200))["accuracy"]
+            low, high = entry["word_overlap_baseline_delta_ci95"]
+            claimed += not low <= 0 <= high
+        assert claimed <= 0.09 * 300  # 5 % expected

@@ -2,7 +2,8 @@ import unicodedata
 
 import pytest
 
-from lawtune.eval.text import bigrams, clean, comparable, overlap, utf8_bytes
+from lawtune.data.quality import bigrams, overlap
+from lawtune.eval.text import clean, comparable, utf8_bytes
 
 
 def test_clean_leaves_nfc_alone_and_joins_lone_carriage_returns():

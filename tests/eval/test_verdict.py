@@ -18,6 +18,7 @@ def entry(interval, base=1.0):
     return {
         "value": 1.0 + delta,
         "n": 50,
+        "groups": 40,
         "ci95": None,
         "base": base,
         "delta": delta if base is not None else None,
@@ -105,29 +106,45 @@ def test_without_a_base_nothing_is_claimed():
 
 
 @pytest.mark.parametrize(
-    ("bounds", "chance", "overlap"),
+    ("bounds", "paired", "chance", "overlap"),
     [
-        ([0.25, 0.35], "better", "worse"),
-        ([0.15, 0.45], "none", "none"),
-        ([0.05, 0.15], "worse", "worse"),
-        ([0.45, 0.55], "better", "better"),
+        ([0.25, 0.35], [-0.2, -0.01], "better", "worse"),
+        ([0.25, 0.35], [-0.2, 0.01], "better", "none"),
+        ([0.15, 0.45], [-0.3, 0.1], "none", "none"),
+        ([0.05, 0.15], [-0.4, -0.2], "worse", "worse"),
+        ([0.45, 0.55], [0.01, 0.2], "better", "better"),
+        ([0.45, 0.55], [0.0, 0.2], "better", "none"),
     ],
 )
-def test_accuracy_is_held_against_chance_and_word_overlap(bounds, chance, overlap):
+def test_accuracy_is_held_against_chance_and_word_overlap(bounds, paired, chance, overlap):
     figure = entry(None, base=None) | {"value": sum(bounds) / 2, "ci95": bounds}
     figure |= {"chance": 0.2, "word_overlap_baseline": 0.4}
+    # Chance by accuracy's own interval, word overlap by that of the paired difference, whatever the
+    # first one is.
+    figure["word_overlap_baseline_delta_ci95"] = paired
     said = statements({"accuracy": figure}, {}, LANGUAGES["en"])
     assert [statement.judgement for statement in said] == [chance, overlap]
 
 
 def test_reservations_are_said():
-    run = {"groups": 3, "accuracy_excluded": ["a", "b"], "distractors_rechosen": 4}
+    run = {"accuracy_excluded": ["a", "b"], "distractors_rechosen": 4}
     said = statements({}, run, LANGUAGES["en"])
-    assert [statement.judgement for statement in said] == ["neutral"] * 3
-    assert "3 source documents" in said[0].text
-    assert said[1].text.endswith(": 2.")
-    assert said[2].text.endswith(": 4.")
-    assert statements({}, {"groups": 20, "accuracy_excluded": []}, LANGUAGES["en"]) == []
+    assert [statement.judgement for statement in said] == ["neutral"] * 2
+    assert said[0].text.endswith(": 2.")
+    assert said[1].text.endswith(": 4.")
+    assert statements({}, {"accuracy_excluded": []}, LANGUAGES["en"]) == []
+
+
+def test_few_sources_are_said_of_the_metrics_that_they_are_behind():
+    def said(**groups):
+        metrics = {name: entry(None, base=None) | {"groups": n} for name, n in groups.items()}
+        return [one.text for one in statements(metrics, {"groups": 300}, LANGUAGES["en"])]
+
+    assert said(chrf=20, rougeL=20) == []
+    (few,) = said(chrf=6, rougeL=7, bleu=40)
+    assert "Only 6 source documents" in few and "chrF" in few and "BLEU" not in few
+    # Nobody judges the length of answers.
+    assert said(response_length=3) == []
 
 
 @pytest.mark.parametrize(("lang", "marked"), [("en", "0.25% of"), ("ko", "0.25%를")])
