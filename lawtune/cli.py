@@ -25,6 +25,12 @@ from lawtune.config import (
 from lawtune.errors import StoppedError, UserError
 from lawtune.verbs import Arguments, Overrides
 
+SPINS = 2000
+"""How often a thread looks whether the one it waits for is ready before it sleeps. By itself GNU's
+OpenMP library, which torch uses on Linux, looks 300,000 times: where another program has a core,
+that keeps the late thread from running, and training takes several times as long. A few thousand
+cost an idle machine little (docs/benchmarks.md)."""
+
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -34,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Quiet libraries: warnings about what lawtune does on purpose only hide what the user must see.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
     try:

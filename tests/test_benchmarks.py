@@ -27,3 +27,20 @@ def test_generation_speed_compares_the_same_answers(tmp_path: Path):
     text = page.read_text("utf-8")
     assert text.startswith("# Page\n") and text.endswith("end\n") and "old" not in text
     assert "| generate-4 |" in text and "speed.json" in text
+
+
+@pytest.mark.slow
+def test_busy_machine_gives_ratios_to_the_librarys_way_alone(tmp_path: Path):
+    out, page = tmp_path / "busy.jsonl", tmp_path / "page.md"
+    page.write_text("# Page\n<!-- busy_machine: begin -->\nold\n<!-- busy_machine: end -->\n")
+    options = ["--steps", "1", "--questions", "1", "--runs", "1", "--busy", "0"]
+    options += ["--ways", "library", "lawtune", "--out", str(out), "--docs", str(page)]
+    script = FOLDER / "busy_machine.py"
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["way"] for row in rows] == ["library", "lawtune"]
+    lines = page.read_text("utf-8").splitlines()
+    assert "| 0 | library | 1.00 | 1.00 |" in lines and "old" not in lines
+    ratio = rows[1]["answer"] / rows[0]["answer"]
+    assert any(line.startswith("| 0 | lawtune |") and f"{ratio:.2f}" in line for line in lines)

@@ -115,6 +115,22 @@ def test_help_shows_keys_with_their_defaults():
     assert "--data.train (null)" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP library on Linux")
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, str(cli.SPINS)), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_wait_as_told_to_from_the_first(given: dict[str, str], spins: str):
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {"OMP_DISPLAY_ENV": "verbose"} | given
+    # The library reads its environment once, when torch loads it, and shows what it has read.
+    code = "from lawtune.cli import main; main(['models', 'list']); import torch"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
+
+
 def test_an_interrupt_ends_with_130(monkeypatch, capsys):
     def interrupt(arguments, overrides):
         raise KeyboardInterrupt
