@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        _require_utf8(words)
         arguments, overrides = parse(parser, words)
         return arguments.run(arguments, overrides) or 0
     except UserError as error:
@@ -292,8 +293,17 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _require_utf8(words: Sequence[str]) -> None:
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            "the command line is not UTF-8 (CP949?); set the terminal to UTF-8, or LANG"
+        ) from None
+
+
 def _positive(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.lstrip("-").isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on (found {text!r})")
     return number

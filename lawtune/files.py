@@ -176,6 +176,21 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        # Brackets too deep, or a number of more digits than Python reads.
+        raise UserError(f"{path}: JSON that cannot be read ({error})") from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        UserError: see `read_json`, or it holds something else.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -192,8 +207,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from None
-        except RecursionError:
-            raise UserError(f"{path}, line {number}: brackets too deep in one another") from None
+        except (RecursionError, ValueError) as error:
+            raise UserError(f"{path}, line {number}: JSON that cannot be read ({error})") from None
         if not isinstance(row, dict):
             raise UserError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}"

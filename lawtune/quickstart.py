@@ -15,7 +15,7 @@ from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.evaluation import Evaluation
 from lawtune.eval.report import write_reports
-from lawtune.files import make_folder, read_json, read_jsonl, sha256
+from lawtune.files import make_folder, read_json_object, read_jsonl, sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.legal_model import LegalModel
 from lawtune.records import QAPair, read_qa, write_qa
@@ -95,7 +95,7 @@ def _refuse_others_work(data: Path, model: Path) -> None:
     if data.exists() and not (data / SUBSET).is_dir():
         raise UserError(f"{data} holds data that no quickstart made; choose another --out")
     if (model / TRAINING_CONFIG_FILE).is_file():
-        made = read_json(model / TRAINING_CONFIG_FILE).get("config", {})
+        made = read_json_object(model / TRAINING_CONFIG_FILE).get("config", {})
         learnt = Path(made.get("data", {}).get("train", ""))
         if made.get("base") != "starter" or learnt.parts[-3:] != (data.name, SUBSET, "train.jsonl"):
             raise UserError(f"{model} holds a model that no quickstart made; choose another --out")
@@ -139,7 +139,7 @@ def describe(model: Path, data: Path) -> dict[str, Any]:
     if (model / ADAPTER_WEIGHTS).is_file():
         facts["adapter_sha256"] = sha256(model / ADAPTER_WEIGHTS)
     if (model / TRAINING_CONFIG_FILE).is_file():
-        made = read_json(model / TRAINING_CONFIG_FILE)
+        made = read_json_object(model / TRAINING_CONFIG_FILE)
         facts["base"] = made.get("base")
         facts["training"] = {name: made.get(name) for name in ("config", "resolved", "versions")}
         facts["training"]["data_sha256"] = (made.get("data") or {}).get("train", {}).get("sha256")

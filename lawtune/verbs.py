@@ -74,7 +74,7 @@ def _open_journal(model: Any, path: Path) -> Any:
     if kept.found:
         _say(
             f"going on: {kept.found} likelihoods and answers of an evaluation that was cut off lie"
-            f" in {path} and are not computed again"
+            f" in {path}; those that are asked for again are not computed again"
         )
     elif kept.stale:
         _say(f"{path} is of another model or version: beginning anew")
@@ -171,12 +171,13 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
     out = require_creatable(arguments.out or home / "evaluation")
-    model = LegalModel.load(arguments.model)
     about = describe(folder, arguments.mcq or arguments.data) | {"limit": arguments.limit}
+    curve = training_rows(folder)
+    model = LegalModel.load(arguments.model)
     with _journalled(model, out) as kept:
         with _evaluation_bar() as bar:
             evaluation = score(kept, bar)
-        write_reports(evaluation, out, arguments.lang, training_rows(folder), about)
+        write_reports(evaluation, out, arguments.lang, curve, about)
     print(format_table(evaluation, arguments.lang))
     print(out / "report.html")
 
@@ -257,12 +258,14 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     models = [name for name in names if not _is_answers(name)]
     require_one_test(files, config.max_new_tokens if models else None)
     # What is not there must not show after the first model's hour of work.
+    asked = [pairs[i] for i in sample_indices(pairs, config.generate, config.seed)]
     for path in files:
-        read_predictions(path, pairs)
+        read_predictions(path, asked)
     for name in models:
         find_tokenizer(str(ModelManager().resolve(name)))
     first = Path(ModelManager().resolve(arguments.b[0]))
     home = first if first.is_dir() else first.parent if first.is_file() else Path()
+    home = Path() if arguments.b[0] == "starter" else home
     out = require_creatable(arguments.out or home / "comparison")
     if any(path.resolve() == (out / PREDICTIONS_FILE).resolve() for path in files):
         raise UserError(f"{out / PREDICTIONS_FILE} would be written over; choose another --out")

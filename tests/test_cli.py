@@ -138,3 +138,22 @@ def test_an_interrupt_ends_with_130(monkeypatch, capsys):
     monkeypatch.setattr(verbs, "run_models_list", interrupt)
     assert cli.main(["models", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ask", "질문입니다. " * 20, "starter"], "no model can have the name"),
+        (["models", "show", "~nobody-of-that-name/model"], "no model can have the name"),
+        (["ask", "starter", "\udcb9\udcce"], "not UTF-8"),
+        (["ask", "모델", "질문"], "no such base"),
+        (
+            ["evaluate", "--model", "starter", "--data", "x", "--limit", "abc"],
+            "whole number from 1",
+        ),
+    ],
+)
+def test_slips_are_told_in_one_line(words, message, capsys):
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1

@@ -147,3 +147,21 @@ def test_half_a_character_is_refused_and_a_whole_one_is_not(tmp_path):
     assert next(rows) == (1, {"a": "😀"})
     with pytest.raises(UserError, match=r"line 2: \\ud83d is half of a character"):
         next(rows)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"id": ' + "1" * 5_000 + "}"])
+def test_json_that_python_cannot_read_is_the_users_to_mend(tmp_path, text):
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="cannot be read"):
+        files.read_json(path)
+    with pytest.raises(UserError, match="line 1: JSON that cannot be read"):
+        list(files.read_jsonl(path))
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3"])
+def test_json_of_another_shape_is_told(tmp_path, text):
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="expected a JSON object"):
+        files.read_json_object(path)

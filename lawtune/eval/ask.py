@@ -3,6 +3,7 @@
 A model is known by the protocol here only, so that nothing of `lawtune.eval` needs torch.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -94,6 +95,11 @@ class Outputs:
     def texts(self) -> list[str]:
         """The answers' texts."""
         return [answer.text for answer in self.answers]
+
+    @property
+    def not_numbers(self) -> int:
+        """How many likelihoods are no number: a model that gives such is broken."""
+        return sum(map(math.isnan, self.likelihood.values()))
 
 
 def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:

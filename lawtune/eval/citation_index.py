@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ class CitationIndex:
     def names(self) -> Names:
         """The names that ship with lawtune, and those of the statutes here."""
         return known_names().with_names(statute.name for statute in self.statutes.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that name all that citations are checked against."""
+        content = {**asdict(self), "skipped": None}
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def build_index(records: Iterable[Record]) -> CitationIndex:

@@ -26,7 +26,7 @@ from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics
 from lawtune.eval.table import Observed, group_of
 from lawtune.eval.verdict import MOST_UNKNOWN
-from lawtune.files import read_json
+from lawtune.files import read_json_object
 from lawtune.records import QAPair
 
 SIDES = ("A", "B")
@@ -96,7 +96,8 @@ def compare(
     """
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
-    plan = prepare(pairs, config, pool)
+    # A source of law that is not there must not show after an hour's work.
+    plan, index = prepare(pairs, config, pool), law_index(config)
     sides = [
         [source(plan, _labelled(report_progress, key, place)) for place, source in enumerate(side)]
         for key, side in zip(SIDES, (a, b), strict=True)
@@ -114,12 +115,13 @@ def compare(
         "not_compared": apart,
         "missing_answers": {run.name: run.missing for run in runs if run.missing},
         "prompts_cut": sorted({name for run in runs if run.outputs for name in run.outputs.cut}),
+        "not_numbers": sum(run.outputs.not_numbers for run in runs if run.outputs),
         "accuracy_excluded": list(plan.chosen.excluded) if "accuracy" in observed else [],
         "distractors_rechosen": len(plan.chosen.rechosen) if "accuracy" in observed else 0,
         "seconds": round(time.monotonic() - started, 1),
     }
     rows = [_row(plan.pairs[i], place, sides) for place, i in enumerate(plan.asked)]
-    answered = Answered(plan.pairs, plan.asked, rows, law_index(config))
+    answered = Answered(plan.pairs, plan.asked, rows, index)
     bootstrap = Bootstrap(config.bootstrap, config.seed)
     filters = _joined([run.filters for run in runs])
     return replace(
@@ -171,7 +173,7 @@ def require_one_test(paths: Sequence[Path], max_new_tokens: int | None = None) -
     for path in paths:
         report = path.with_name(REPORT_FILE)
         if report.is_file():
-            found[str(path)] = _settings(read_json(report).get("signature", ""))
+            found[str(path)] = _settings(read_json_object(report).get("signature", ""))
     for key in ("data", "max_new_tokens"):
         known = {name: settings[key] for name, settings in found.items() if key in settings}
         if len(set(known.values())) > 1:

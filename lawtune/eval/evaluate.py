@@ -69,6 +69,7 @@ def evaluate(
         "compared_with_base": model.has_adapter,
         "accuracy_excluded": list(chosen.excluded),
         "prompts_cut": list(tuned.cut),
+        "not_numbers": tuned.not_numbers + (base.not_numbers if base else 0),
         "distractors_rechosen": len(chosen.rechosen),
         "seconds": round(time.monotonic() - started, 1),
     }

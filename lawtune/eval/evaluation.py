@@ -145,7 +145,7 @@ def sign(
     head += f"|bootstrap:{config.bootstrap} by group, studentised"
     if index:
         known = f"{len(index.statutes)} statutes, {len(index.cases)} decisions"
-        head += f"|law:{known}, as of {index.as_of or 'no date'}"
+        head += f"|law:{index.fingerprint}, {known}, as of {index.as_of or 'no date'}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
 
 

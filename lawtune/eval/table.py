@@ -160,6 +160,8 @@ def make_entry(
     if figure.delta_error is not None:
         judged = family if p_holm is not None else 1
         detectable = minimum_detectable(figure.delta_error, figure.groups, judged)
+        if detectable and width and detectable > width:
+            detectable = None  # no difference that there can be would be shown
     return {
         "value": figure.value,
         "n": figure.n,

@@ -126,6 +126,8 @@ KOREAN = {
     "excluded": "알맞은 오답이 없어 정답 고르기에서 뺀 문항: {count}개.",
     "rechosen": "저장된 오답이 없어 새로 고른 문항: {count}개.",
     "questions_cut": "모델의 문맥보다 길어 앞부분을 자르고 푼 문항: {count}개.",
+    "not_numbers": "모델의 로그우도 가운데 수가 아닌 것(NaN)이 {count}개 있습니다. 모델이"
+    " 손상되었거나 정밀도가 낮아 생기는 일이니, 이 보고서의 수치를 믿지 마십시오.",
     "prompts_cut": "모델의 문맥에 비해 길어 앞부분을 자르고 물은 문항: {count}개.",
     "missing": "답이 없어 빈 답으로 센 문항: {count}개.",
     "unknown_ids": "자료에 없는 id여서 뺀 답: {count}개.",
@@ -248,6 +250,8 @@ ENGLISH = {
     "excluded": "Questions without suitable distractors, left out of accuracy: {count}.",
     "rechosen": "Questions whose stored distractors were missing and chosen anew: {count}.",
     "questions_cut": "Questions longer than the model's context, put without their head: {count}.",
+    "not_numbers": "{count} of the models' log-likelihoods are not numbers (NaN): a model is"
+    " damaged, or its precision too low. Do not trust the figures of this report.",
     "prompts_cut": "Prompts too long for the model's context, put without their head: {count}.",
     "missing": "Questions without an answer, scored as empty: {count}.",
     "unknown_ids": "Answers to ids that the data lacks, left out: {count}.",

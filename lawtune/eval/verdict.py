@@ -120,6 +120,8 @@ def statements(
     unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
     if unknown and unknown > MOST_UNKNOWN:
         reservations.append(words["unknown_bytes"].format(share=f"{unknown:.2%}"))
+    if run.get("not_numbers"):
+        said.append(Statement("warning", words["not_numbers"].format(count=run["not_numbers"])))
     if run.get("accuracy_excluded"):
         reservations.append(words["excluded"].format(count=len(run["accuracy_excluded"])))
     if run.get("distractors_rechosen"):

@@ -21,7 +21,7 @@ from lawtune.config import QUESTION_TYPES
 from lawtune.data.encode import encode_text
 from lawtune.data.ngram_filter import carry_filters
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, read_json, sha256, write_json
+from lawtune.files import atomic_path, read_json_object, sha256, write_json
 from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, save_tokenizer
 from lawtune.model.legal_model import LegalModel, base_name
 from lawtune.model.load import hash_weights, identify, max_positions, weight_files
@@ -93,7 +93,8 @@ def export_merged(model: str, out: Path) -> MergeReport:
         UserError: it is no adapter, `out` is in the way, or the merged model is not equal (the
             figure is said); nothing is left at `out` then.
     """
-    folder = ModelManager().resolve(model)
+    # `.` and a link to nothing cannot be replaced by their own names.
+    folder, out = ModelManager().resolve(model), out.resolve()
     if not (isinstance(folder, Path) and (folder / ADAPTER_WEIGHTS).is_file()):
         raise UserError(f"{model} is not an adapter folder: there is nothing to merge")
     _require_free(out)
@@ -225,7 +226,7 @@ def _difference(found: Logits, expected: Logits) -> float:
 def _describe(adapter: Path, folder: Path, parity: Parity, untied: bool) -> dict[str, Any]:
     """`export.json`: all that the merged folder has to say of itself."""
     training = adapter / TRAINING_CONFIG
-    described = read_json(training) if training.is_file() else {}
+    described = read_json_object(training) if training.is_file() else {}
     base = described.get("base") or identify(base_name(adapter)).to_json()
     return {
         "format": "merged",

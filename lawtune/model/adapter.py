@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, make_folder, read_json, write_json
+from lawtune.files import atomic_path, make_folder, read_json_object, write_json
 from lawtune.model.load import Base
 from lawtune.model.lora import quiet_peft
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
@@ -149,7 +149,7 @@ def check_base(base: Base, folder: Path) -> None:
     """
     if not (folder / TRAINING_CONFIG).is_file():
         return
-    recorded = read_json(folder / TRAINING_CONFIG).get("base") or {}
+    recorded = read_json_object(folder / TRAINING_CONFIG).get("base") or {}
     expected, found = recorded.get("sha256"), base.identity.sha256
     if expected and expected != found:
         raise UserError(

@@ -77,9 +77,12 @@ class LegalModel:
             folders = {"base": loaded.identity.path}
             return cls(loaded.model, loaded.tokenizer, template, name, folders)
         try:
-            loaded = load_base(base or base_name(where), dtype, device)
+            loaded = load_base(base or _base_of(where), dtype, device)
         except UserError as error:
-            raise UserError(f"{name} is an adapter, and its base is missing: {error}") from error
+            raise UserError(
+                f"{name} is an adapter, and its base is missing: {error}. A base that has moved is"
+                " also looked for beside the adapter"
+            ) from error
         model = load_adapter(loaded, where)
         # One that PEFT alone has saved reads as its base does.
         own = has_tokenizer(where)
@@ -227,6 +230,15 @@ def base_name(folder: Path) -> str:
         if isinstance(value, str) and value:
             return value
     raise UserError(f"{folder}: neither {TRAINING_CONFIG} nor {ADAPTER_CONFIG} names its base")
+
+
+def _base_of(adapter: Path) -> str:
+    """The base that an adapter names; where no folder is there any more, one of that name beside
+    the adapter (`check_base` knows whether it is the same)."""
+    name = base_name(adapter)
+    beside = adapter.parent / Path(name).name
+    moved = Path(name).is_absolute() and not Path(name).is_dir() and beside.is_dir()
+    return str(beside) if moved else name
 
 
 def _template(folder: Path, tokenizer: Any) -> PromptTemplate:

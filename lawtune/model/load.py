@@ -227,7 +227,7 @@ def _locate(name: str) -> tuple[Path, str, str | None]:
         return folder.resolve(), str(folder.resolve()), None
     if folder.exists():
         raise UserError(f"{name} is a file; a base is a folder in Hugging Face's layout")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith((".", "/")):
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) or name.startswith((".", "/")):
         raise UserError(f"no such base: there is no folder {name}, and it is no Hub id")
     snapshot = _download(name)
     return snapshot, name, snapshot.name

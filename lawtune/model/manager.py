@@ -121,15 +121,23 @@ class ModelManager:
 
     def resolve(self, name_or_path: str | Path) -> Path | str:
         """Where a model is: the folder, for a path or a name the manager knows; else the text
-        itself (`starter`, or a Hub id)."""
+        itself (`starter`, or a Hub id).
+
+        Raises:
+            UserError: the text can be neither.
+        """
         text = str(name_or_path)
         if text == STARTER:
             return text
-        path, named = Path(text).expanduser(), self.root / text
-        # A name wins over a folder here that happens to have it and holds no model.
-        if _is_model(named) and not _is_model(path) and not (path / "config.json").is_file():
-            return named
-        return path if path.is_dir() else text
+        try:
+            path, named = Path(text).expanduser(), self.root / text
+            # A name wins over a folder here that happens to have it and holds no model.
+            if _is_model(named) and not _is_model(path) and not (path / "config.json").is_file():
+                return named
+            return path if path.is_dir() else text
+        except (OSError, RuntimeError, ValueError) as error:
+            # Too long for a path (a question in the model's place), or nobody's home.
+            raise UserError(f"no model can have the name {text[:60]!r}: {error}") from None
 
     # After the methods that return lists: from here on, `list` in this class is this one.
     def list(self) -> list[ModelEntry]:
@@ -188,7 +196,10 @@ class ModelManager:
 
 def _is_model(folder: Path) -> bool:
     names = (TRAINING_CONFIG, ADAPTER_CONFIG, EXPORT)
-    return folder.is_dir() and any((folder / name).is_file() for name in names)
+    try:
+        return folder.is_dir() and any((folder / name).is_file() for name in names)
+    except PermissionError:
+        return False
 
 
 def _kind(folder: Path) -> str:

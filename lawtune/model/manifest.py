@@ -4,7 +4,7 @@ only half written, or changed afterwards, shows itself."""
 from pathlib import Path
 
 from lawtune.errors import UserError
-from lawtune.files import read_json, sha256, write_json
+from lawtune.files import read_json_object, sha256, write_json
 
 MANIFEST_FILE = "manifest.json"
 
@@ -22,7 +22,7 @@ def verify_manifest(folder: Path) -> list[str]:
     Files that the manifest does not know are no problem: users may add notes.
     """
     try:
-        hashes = read_json(folder / MANIFEST_FILE)["files"]
+        hashes = read_json_object(folder / MANIFEST_FILE)["files"]
         items = sorted(hashes.items())
     except UserError as error:
         return [str(error)]
@@ -36,14 +36,20 @@ def verify_manifest(folder: Path) -> list[str]:
             problems.append(f"{name}: not a file name")
         elif not path.is_file():
             problems.append(f"{name}: missing")
-        elif sha256(path) != expected:
-            problems.append(f"{name}: changed since it was written")
+        else:
+            try:
+                changed = sha256(path) != expected
+            except OSError as error:
+                problems.append(f"{name}: cannot be read ({error.strerror})")
+                continue
+            if changed:
+                problems.append(f"{name}: changed since it was written")
     return problems
 
 
 def unlisted(folder: Path) -> list[str]:
     """What lies in the folder beside its manifest and the files that the manifest knows."""
-    known = {MANIFEST_FILE, *read_json(folder / MANIFEST_FILE).get("files", {})}
+    known = {MANIFEST_FILE, *read_json_object(folder / MANIFEST_FILE).get("files", {})}
     return sorted(path.name for path in folder.iterdir() if path.name not in known)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from lawtune.config import FinetuneConfig, to_dict
 from lawtune.errors import StoppedError, UserError
-from lawtune.files import full_disk_is_told, read_json
+from lawtune.files import full_disk_is_told, read_json_object
 from lawtune.model.load import resolve_device
 from lawtune.model.lora import count_parameters, describe_lora
 from lawtune.train.caches import fill_caches, logits_fit
@@ -112,7 +112,7 @@ def _finetune(
 ) -> FinetuneResult:
     out = Path(config.out)
     if team.each(resume and is_finished(out))[0]:
-        saved = read_json(out / TRAINING_CONFIG_FILE)
+        saved = read_json_object(out / TRAINING_CONFIG_FILE)
         refuse_another(run_settings(saved["config"]), run_settings(to_dict(config)), str(out))
         listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         metrics = saved["metrics"]

@@ -3,7 +3,7 @@
 import json
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -287,7 +287,7 @@ def test_a_comparison_that_was_cut_off_goes_on(
     assert len(list((tmp_path / "out").iterdir())) == 1
     capsys.readouterr()
     assert main(line) == 0
-    assert "are not computed again" in capsys.readouterr().err
+    assert "not computed again" in capsys.readouterr().err
     assert (tmp_path / "out" / "report.html").is_file()
 
 
@@ -297,3 +297,11 @@ def test_answers_are_not_written_over(tmp_path, capsys):
     line = ["compare", str(path), str(path), "--data", str(tmp_path / "qa.jsonl")]
     assert main([*line, "--out", str(path.parent)]) == 2
     assert "would be written over" in capsys.readouterr().err
+
+
+def test_law_that_is_not_there_is_missed_before_any_model_is_asked():
+    def ask(plan, progress):
+        raise AssertionError("asked")
+
+    with pytest.raises(UserError, match="no-such-law"):
+        compare([ask], [ask], PAIRS, replace(CONFIG, sources=("no-such-law",)))

@@ -11,6 +11,8 @@ from lawtune.data.ngram_filter import NgramFilter
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.sample import NO_LAW, OTHER_LAWS, by_law, law_of, sample_indices, spread
+from lawtune.eval.texts import LANGUAGES
+from lawtune.eval.verdict import statements
 from lawtune.records import QAPair, Source
 
 CONFIG = EvaluateConfig(bootstrap=200, batch_size=2)
@@ -347,6 +349,10 @@ def test_a_likelihood_that_is_not_a_number_gives_null():
     assert report.metrics["bits_per_byte"]["value"] is None
     assert report.metrics["accuracy"]["value"] == 0.0
     json.dumps(report.to_json(), allow_nan=False)
+    said = statements(report.metrics, report.run, LANGUAGES["en"])
+    assert any(one.judgement == "warning" and "not numbers" in one.text for one in said)
+    whole = evaluate(FakeModel(lambda p, a: -1.0), make_pairs(), CONFIG)
+    assert whole.run["not_numbers"] == 0
 
 
 def test_the_report_names_what_it_depends_on():

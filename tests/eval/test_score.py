@@ -296,7 +296,12 @@ def test_citations_are_checked_against_what_source_names(data, tmp_path):
         name: report["metrics"][f"citation_{name}"]["value"] for name in ("verified", "absent")
     }
     assert found == pytest.approx({"verified": 1 / 3, "absent": 1 / 3})
-    assert "law:1 statutes" in report["signature"]
+    assert ", 1 statutes, 0 decisions" in report["signature"]
+    # The same in number, another in content.
+    (tmp_path / "law" / "가나법.md").write_text(law.replace("제1조", "제2조"), encoding="utf-8")
+    _, other = run(data, rows, "--source", tmp_path / "law")
+    assert other["metrics"]["citation_verified"]["value"] == 0
+    assert other["signature"] != report["signature"]
     _, starter = run(data, rows)
     assert starter["metrics"]["citation_verified"]["value"] == pytest.approx(1 / 3)
     assert starter["signature"] != report["signature"]

@@ -2,6 +2,7 @@
 log_softmax over whole logits."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,18 @@ def test_an_adapter_that_peft_alone_has_saved(gpt2_base: Path, tmp_path: Path):
     ids = torch.tensor([encode_text(loaded.tokenizer, PROMPTS[0])])
     with torch.no_grad():
         assert torch.equal(loaded.model(ids).logits, adapted.eval()(ids).logits)
+
+
+def test_a_tree_of_models_may_move(gpt2_base: Path, tmp_path: Path):
+    base = shutil.copytree(gpt2_base, tmp_path / "runs" / "base")
+    adapter = tiny.save_adapter_folder(tmp_path / "runs" / "adapter", base, ("lm_head",))
+    before = LegalModel.load(adapter).log_likelihood(PROMPTS[0], "가")
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    moved = LegalModel.load(tmp_path / "elsewhere" / "adapter")
+    assert moved.log_likelihood(PROMPTS[0], "가") == before
+    (tmp_path / "elsewhere" / "base").rename(tmp_path / "gone")
+    with pytest.raises(UserError, match="beside the adapter"):
+        LegalModel.load(tmp_path / "elsewhere" / "adapter")
 
 
 class TestLikelihood:

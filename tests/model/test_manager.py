@@ -131,3 +131,17 @@ def test_resolve(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_listing_imports_no_torch():
     code = "import sys, lawtune.model.manager; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other(root: Path, monkeypatch: pytest.MonkeyPatch):
+    known = [entry.name for entry in ModelManager(root).list()]
+    locked, is_file = root / "locked", Path.is_file
+    locked.mkdir()
+
+    def guarded(path: Path) -> bool:
+        if path.parent == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert [entry.name for entry in ModelManager(root).list()] == known
