@@ -256,7 +256,8 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     names = [*arguments.a, *arguments.b]
     files = [Path(name) for name in names if _is_answers(name)]
     models = [name for name in names if not _is_answers(name)]
-    require_one_test(files, config.max_new_tokens if models else None)
+    whole = pairs if files and arguments.limit is None else None
+    require_one_test(files, config.max_new_tokens if models else None, whole)
     # What is not there must not show after the first model's hour of work.
     asked = [pairs[i] for i in sample_indices(pairs, config.generate, config.seed)]
     for path in files:

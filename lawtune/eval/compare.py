@@ -20,7 +20,14 @@ from lawtune.eval.ask import Model, Outputs, Plan, Progress, ask
 from lawtune.eval.calibration import calibration
 from lawtune.eval.contamination import Filters, contamination
 from lawtune.eval.evaluate import observe_likelihoods, observe_unknown, prepare, taken
-from lawtune.eval.evaluation import Answered, Evaluation, assemble, law_index
+from lawtune.eval.evaluation import (
+    Answered,
+    Evaluation,
+    assemble,
+    cleaned,
+    law_index,
+    name_data,
+)
 from lawtune.eval.score import read_predictions
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics
@@ -160,16 +167,24 @@ def pool_runs(a: Sequence[Observed], b: Sequence[Observed]) -> Observed:
     )
 
 
-def require_one_test(paths: Sequence[Path], max_new_tokens: int | None = None) -> None:
+def require_one_test(
+    paths: Sequence[Path],
+    max_new_tokens: int | None = None,
+    pairs: Sequence[QAPair] | None = None,
+) -> None:
     """Predictions that lie beside a report must come from one test.
 
     Args:
         max_new_tokens: of the models that they are compared with, where there are any.
+        pairs: the records that they are to be held against, where these are no sample.
 
     Raises:
         UserError: the signatures differ in what decides the answers.
     """
-    found = {"this comparison": {"max_new_tokens": str(max_new_tokens)}} if max_new_tokens else {}
+    here = {"max_new_tokens": str(max_new_tokens)} if max_new_tokens else {}
+    if pairs:
+        here["data"] = name_data([cleaned(pair) for pair in pairs])
+    found = {"this comparison": here} if here else {}
     for path in paths:
         report = path.with_name(REPORT_FILE)
         if report.is_file():

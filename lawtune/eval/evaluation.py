@@ -137,8 +137,7 @@ def sign(
 ) -> str:
     """What must be equal for two reports to be compared: data, settings, the law that citations
     were checked against, and each metric's own signature."""
-    data = fingerprint(*(text for pair in pairs for text in _what_counts(pair)))
-    head = f"lawtune:{__version__}|data:{data}|seed:{config.seed}"
+    head = f"lawtune:{__version__}|data:{name_data(pairs)}|seed:{config.seed}"
     if isinstance(config, EvaluateConfig):
         generate = "all" if config.generate is None else config.generate
         head += f"|generate:{generate}|max_new_tokens:{config.max_new_tokens}"
@@ -147,6 +146,11 @@ def sign(
         known = f"{len(index.statutes)} statutes, {len(index.cases)} decisions"
         head += f"|law:{index.fingerprint}, {known}, as of {index.as_of or 'no date'}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
+
+
+def name_data(pairs: Iterable[QAPair]) -> str:
+    """Twelve hex digits that name all that a figure may follow from in these records."""
+    return fingerprint(*(text for pair in pairs for text in _what_counts(pair)))
 
 
 def _what_counts(pair: QAPair) -> tuple[str, ...]:

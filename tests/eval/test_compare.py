@@ -15,6 +15,7 @@ from lawtune.config import EvaluateConfig
 from lawtune.errors import UserError
 from lawtune.eval.compare import answers_of_file, answers_of_model, compare, require_one_test
 from lawtune.eval.evaluate import evaluate
+from lawtune.eval.evaluation import sign
 from lawtune.eval.report import format_summary, write_reports
 from lawtune.eval.stats import between_runs
 from lawtune.eval.texts import texts
@@ -229,6 +230,15 @@ def test_answers_of_different_tests_do_not_compare(tmp_path):
     with pytest.raises(UserError, match=r"max_new_tokens differs: .*a.* 64, .*b.* 128"):
         require_one_test(paths)
     require_one_test(paths[:1], 64)
+    # Nor answers to other data than that which they are held against.
+    with pytest.raises(UserError, match="data differs: this comparison .*, .*a.* 12"):
+        require_one_test(paths[:1], 64, PAIRS)
+    answered = write_answers(tmp_path / "d" / "predictions.jsonl", {"r0": "답"})
+    report = {"signature": sign([], PAIRS, CONFIG)}
+    answered.with_name("evaluation_report.json").write_text(json.dumps(report))
+    require_one_test([answered], None, PAIRS)
+    with pytest.raises(UserError, match="data differs"):
+        require_one_test([answered], None, [replace(PAIRS[0], answer="딴 답"), *PAIRS[1:]])
     with pytest.raises(UserError, match="max_new_tokens differs: this comparison 256"):
         require_one_test(paths[:1], 256)
     require_one_test([write_answers(tmp_path / "c" / "predictions.jsonl", {"r0": "답"})], 64)
