@@ -305,5 +305,5 @@ def _require_utf8(words: Sequence[str]) -> None:
 def _positive(text: str) -> int:
     number = int(text) if text.lstrip("-").isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on (found {text!r})")
+        raise argparse.ArgumentTypeError(f"must be 1 or more (found {text!r})")
     return number

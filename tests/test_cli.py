@@ -149,7 +149,7 @@ def test_an_interrupt_ends_with_130(monkeypatch, capsys):
         (["ask", "모델", "질문"], "no such base"),
         (
             ["evaluate", "--model", "starter", "--data", "x", "--limit", "abc"],
-            "whole number from 1",
+            "must be 1 or more",
         ),
     ],
 )

@@ -298,8 +298,10 @@ def test_citations_are_checked_against_what_source_names(data, tmp_path):
     assert found == pytest.approx({"verified": 1 / 3, "absent": 1 / 3})
     assert ", 1 statutes, 0 decisions" in report["signature"]
     # The same in number, another in content.
-    (tmp_path / "law" / "가나법.md").write_text(law.replace("제1조", "제2조"), encoding="utf-8")
-    _, other = run(data, rows, "--source", tmp_path / "law")
+    (tmp_path / "other").mkdir()
+    changed = law.replace("제1조", "제2조")
+    (tmp_path / "other" / "가나법.md").write_text(changed, encoding="utf-8")
+    _, other = run(data, rows, "--source", tmp_path / "other")
     assert other["metrics"]["citation_verified"]["value"] == 0
     assert other["signature"] != report["signature"]
     _, starter = run(data, rows)
