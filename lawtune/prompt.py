@@ -12,7 +12,7 @@ from typing import Any
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
-from lawtune.files import read_json, write_json
+from lawtune.files import read_json_object, write_json
 
 TEMPLATES_FILE = "prompt_templates.json"
 
@@ -100,9 +100,7 @@ class PromptTemplate:
             UserError: the file is missing or lacks a key.
         """
         path = folder / TEMPLATES_FILE
-        value = read_json(path)
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        value = read_json_object(path)
         try:
             template = cls(value["style"], value["prefix"], value["markers"], value["instructions"])
             for role in INSTRUCTIONS:

@@ -179,6 +179,12 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def composed(text: str) -> str:
+    """NFC with line ends as `\n`: as tokenizers, the search for leaks and that for personal data
+    read a text, and as a model is given it."""
+    return unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def fingerprint(*texts: str) -> str:
     """Twelve hex digits that name these texts, the same for texts equal after `normalise`."""
     joined = "\x1f".join(normalise(text) for text in texts)
@@ -306,10 +312,9 @@ def _to_pair(row: dict[str, Any], where: str) -> QAPair:
 
 
 def _composed(value: Any) -> Any:
-    """Texts, and those of lists and objects, in NFC with `\n` line ends: as tokenizers, the search
-    for leaks and that for personal data read them. An id stays what its owner knows it by."""
+    """Texts composed, those of lists and objects too. An id stays what its owner knows it by."""
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value).replace("\r\n", "\n").replace("\r", "\n")
+        return composed(value)
     if isinstance(value, list):
         return [_composed(item) for item in value]
     if isinstance(value, dict):

@@ -17,7 +17,7 @@ from lawtune.data.qa import make_pairs
 from lawtune.data.quality import unfit, unsound
 from lawtune.data.quotes import QuotationIndex
 from lawtune.data.references import law_key
-from lawtune.data.sources import EXAMPLES, ReadReport, Record, read_source
+from lawtune.data.sources import Losses, ReadReport, Record, read_source
 from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
@@ -46,22 +46,6 @@ class Built:
     statistics: Mapping[str, Any]
 
 
-class Rejected(Counter[str]):
-    """How many pairs were left out, by reason, with the ids of the first few of each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.examples: dict[str, list[str]] = {}
-
-    def note(self, pair: QAPair, reason: str) -> None:
-        """Count one more."""
-        reason = f"{pair.type or 'general'}: {reason}"
-        self[reason] += 1
-        names = self.examples.setdefault(reason, [])
-        if len(names) < EXAMPLES:
-            names.append(pair.id)
-
-
 def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[str], int]) -> Built:
     """Build leak-free questions and answers from sources of any kind that lawtune reads.
 
@@ -75,7 +59,7 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     """
     if config.validation_share + config.test_share >= 1:
         raise UserError("validation_share and test_share leave nothing to train on: lower them")
-    read, rejected, masked = ReadReport(), Rejected(), Counter()
+    read, rejected, masked = ReadReport(), Losses(), Counter()
 
     def split_of(group: str) -> str:
         return assign_split(group, config.seed, config.validation_share, config.test_share)
@@ -205,9 +189,7 @@ def _first_of_each(records: Iterable[Record], report: ReadReport) -> Iterator[Re
         yield record
 
 
-def _distinct(
-    pairs: Iterable[QAPair], masked: Counter[str], rejected: Rejected
-) -> Iterator[QAPair]:
+def _distinct(pairs: Iterable[QAPair], masked: Counter[str], rejected: Losses) -> Iterator[QAPair]:
     """The pairs with personal data masked, without exact repeats, each under an id of its own."""
     seen: set[str] = set()
     ids: set[str] = set()
@@ -215,7 +197,7 @@ def _distinct(
         pair = _without_personal_data(pair, masked)
         key = fingerprint(pair.question, pair.answer)
         if key in seen:
-            rejected.note(pair, "identical pair")
+            rejected.note(_of_type(pair, "identical pair"), pair.id)
             continue
         seen.add(key)
         if pair.id in ids:
@@ -223,6 +205,10 @@ def _distinct(
             pair = replace(pair, id=f"{pair.id}-{key}")
         ids.add(pair.id)
         yield pair
+
+
+def _of_type(pair: QAPair, reason: str) -> str:
+    return f"{pair.type or 'general'}: {reason}"
 
 
 def _without_personal_data(pair: QAPair, masked: Counter[str]) -> QAPair:
@@ -248,7 +234,7 @@ def _fill(
     candidates: Mapping[str, Sequence[QAPair]],
     objection: Callable[[QAPair], str | None],
     config: BuildConfig,
-    rejected: Rejected,
+    rejected: Losses,
 ) -> tuple[dict[str, list[QAPair]], list[QAPair], int]:
     """Each split's pairs; the sound ones of validation and test whether kept or not, for wrong
     choices from sources that no model has learnt from; and how many were over the caps."""
@@ -270,7 +256,7 @@ def _select(
     limit: int | None,
     objection: Callable[[QAPair], str | None],
     seed: int,
-    rejected: Rejected,
+    rejected: Losses,
 ) -> tuple[list[QAPair], int]:
     """Up to `limit` sound pairs of each type, and how many were beyond it.
 
@@ -288,8 +274,9 @@ def _select(
             if len(chosen) == limit:
                 over += len(ranked) - place
                 break
-            if reason := objection(pairs[index]):
-                rejected.note(pairs[index], reason)
+            pair = pairs[index]
+            if reason := objection(pair):
+                rejected.note(_of_type(pair, reason), pair.id)
             else:
                 chosen.append(index)
         kept += [pairs[index] for index in sorted(chosen)]

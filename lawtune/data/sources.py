@@ -43,20 +43,36 @@ EXAMPLES = 5
 """How many of what was left out for one reason are named."""
 
 
+class Losses(Counter[str]):
+    """How many things were left out, by reason; the first few of each are kept as `examples`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples: dict[str, list[str]] = {}
+
+    def note(self, reason: str, what: str) -> None:
+        """Count one more."""
+        self[reason] += 1
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < EXAMPLES:
+            shown.append(what)
+
+
 @dataclass
 class ReadReport:
     """How many records were read and what was skipped, by reason, with examples."""
 
     read: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    skipped: Losses = field(default_factory=Losses)
+
+    @property
+    def examples(self) -> dict[str, list[str]]:
+        """The first few skipped things of each reason."""
+        return self.skipped.examples
 
     def skip(self, reason: str, what: str) -> None:
-        """Count one skipped thing; the first few of a reason are kept as examples."""
-        self.skipped[reason] += 1
-        shown = self.examples.setdefault(reason, [])
-        if len(shown) < EXAMPLES:
-            shown.append(what)
+        """Count one skipped thing."""
+        self.skipped.note(reason, what)
 
 
 def read_source(path: Path, report: ReadReport) -> Iterator[Record]:

@@ -2,8 +2,8 @@
 제2호 (가)목, 나목), and the articles of a range."""
 
 import re
-import unicodedata
 
+from lawtune.data.provisions import CIRCLED
 from lawtune.eval import citation_patterns as p
 
 ADDENDA = "부칙 "
@@ -29,7 +29,8 @@ def read_units(text: str, position: int) -> tuple[tuple[Unit, ...], int]:
             deepest = (above[0], above[1], letter)
         else:
             branch = unit["branch"] or unit["after"]
-            number = _arabic(unit["number"]) + (f"의{branch}" if branch else "")
+            number = str(CIRCLED.get(unit["number"], unit["number"]))
+            number += f"의{branch}" if branch else ""
             paragraph = (unit["level"] or unit["shared"]) == "항"
             deepest = (number, "", "") if paragraph else (above[0], number, "")
         # 제1항 제2호 is one place: the 항 alone was only its beginning.
@@ -69,8 +70,3 @@ def articles_between(first: str, last: str) -> list[str]:
         return []
     prefix = ADDENDA if first.startswith(ADDENDA) else ""
     return [prefix + label for label in labels]
-
-
-def _arabic(number: str) -> str:
-    """The digits of a number, which may be a circled one (⑨)."""
-    return str(int(unicodedata.numeric(number))) if len(number) == 1 else number

@@ -20,8 +20,7 @@ from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import by_law, spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.table import Observed, group_of, tables, tabulate
-from lawtune.eval.text import clean
-from lawtune.records import QAPair, fingerprint
+from lawtune.records import QAPair, composed, fingerprint
 from lawtune.starter import CORPUS
 
 SAMPLES = 10
@@ -178,11 +177,11 @@ def describe_setting(pairs: Sequence[QAPair], config: ScoreConfig) -> dict[str, 
 
 def cleaned(pair: QAPair) -> QAPair:
     """The pair as its twins in NFD or with other line ends are read."""
-    context = clean(pair.context) if pair.context else None
+    context = composed(pair.context) if pair.context else None
     return replace(
         pair,
-        question=clean(pair.question),
-        answer=clean(pair.answer),
+        question=composed(pair.question),
+        answer=composed(pair.answer),
         context=context,
-        distractors=tuple(map(clean, pair.distractors)),
+        distractors=tuple(map(composed, pair.distractors)),
     )

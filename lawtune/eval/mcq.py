@@ -18,8 +18,8 @@ from lawtune.eval.sample import spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics, bits_statistics, per_record
 from lawtune.eval.table import Observed, group_of, tabulate
-from lawtune.eval.text import clean, utf8_bytes
-from lawtune.records import ChoiceQuestion, QAPair
+from lawtune.eval.text import utf8_bytes
+from lawtune.records import ChoiceQuestion, QAPair, composed
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def evaluate_choices(
 
 
 def _cleaned(question: ChoiceQuestion) -> ChoiceQuestion:
-    choices = tuple(clean(choice) for choice in question.choices)
-    return replace(question, question=clean(question.question), choices=choices)
+    choices = tuple(composed(choice) for choice in question.choices)
+    return replace(question, question=composed(question.question), choices=choices)
 
 
 def _put(model: Model, item: ChoiceQuestion) -> _Asked:

@@ -82,9 +82,10 @@ def tables(
         inside = frozenset(members)
         for name, seen in observed.items():
             rows = [row for row, index in enumerate(seen.index) if index in inside]
+            owners = [groups[seen.index[row]] for row in rows]
             figures[part, name] = estimate(
                 seen.tuned[rows],
-                [groups[seen.index[row]] for row in rows],
+                owners,
                 METRICS[name].score,
                 bootstrap,
                 seen.base[rows] if seen.base is not None else None,
@@ -96,7 +97,7 @@ def tables(
                 # On the same questions: what is easy for both, or hard, cancels.
                 against = estimate(
                     seen.tuned[rows],
-                    [groups[seen.index[row]] for row in rows],
+                    owners,
                     METRICS[name].score,
                     bootstrap,
                     seen.extra[RIVAL][rows],

@@ -1,6 +1,7 @@
 """Which examples make up which optimiser step: pure functions of the seed and the epoch, so that a
 resumed run goes on exactly where it stopped."""
 
+import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,6 +102,17 @@ def collate(windows: Sequence[Window], pad_id: int) -> Batch:
         ids[row, : len(tokens)] = tokens
         labels[row, window.target_start - 1 : len(tokens) - 1] = tokens[window.target_start :]
     return Batch(ids, labels)
+
+
+def expect_padding_without_mask() -> None:
+    """Keep transformers from warning of padding without a mask: see `collate`."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    if _not_of_padding not in logger.filters:
+        logger.addFilter(_not_of_padding)
+
+
+def _not_of_padding(record: logging.LogRecord) -> bool:
+    return "passing in an `attention_mask`" not in record.getMessage()
 
 
 def pack(windows: Sequence[Window]) -> Batch:

@@ -3,7 +3,6 @@
 `LossEngine` is what the loop asks for gradients (`lawtune.train.loop.Engine`).
 """
 
-import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,14 @@ from torch import nn
 from lawtune.data.encode import Window
 from lawtune.errors import UserError
 from lawtune.model.attention import newest_in_float32
-from lawtune.train.batches import IGNORED, Batch, collate, cut_by_tokens, pack
+from lawtune.train.batches import (
+    IGNORED,
+    Batch,
+    collate,
+    cut_by_tokens,
+    expect_padding_without_mask,
+    pack,
+)
 from lawtune.train.dropout import ExampleMasks, Rows, example_seeds, install, rows_between
 from lawtune.train.head import HeadCrossEntropy, find_head
 from lawtune.train.last_layer import LastLayer
@@ -93,7 +99,7 @@ class LossEngine:
         precision: Precision = "fp32",
         spared: int | None = None,
     ):
-        _expect_padding_without_mask()
+        expect_padding_without_mask()
         for keeper in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
             os.environ.setdefault(keeper, str(KERNELS))
         self.model = model.eval()
@@ -131,7 +137,7 @@ class LossEngine:
         try:
             with torch.no_grad(), self._autocast():
                 self._parts.trunk(probe, None)
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:
             raise UserError(
                 "this model's layers read their weights in a way of their own, which bfloat16 on a"
                 " CPU does not allow; choose --train.precision fp32"
@@ -403,14 +409,3 @@ def _forward_as(module: nn.Module, forward: Any) -> Iterator[None]:
 
 def _padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-
-def _expect_padding_without_mask() -> None:
-    """Keep transformers from warning of padding without a mask: see `collate`."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    if _not_of_padding not in logger.filters:
-        logger.addFilter(_not_of_padding)
-
-
-def _not_of_padding(record: logging.LogRecord) -> bool:
-    return "passing in an `attention_mask`" not in record.getMessage()
