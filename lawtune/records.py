@@ -38,13 +38,15 @@ class Provision:
 
 @dataclass(frozen=True)
 class Article:
-    """An article (조). `number` is "750" or "14의2"; `text` is what stands before any 항."""
+    """An article (조). `number` is "750" or "14의2"; `text` is what stands before any 항;
+    `headings` are those above it, the outermost first (제2편 상행위, 제4장 익명조합)."""
 
     number: str
     title: str
     text: str
     provisions: tuple[Provision, ...] = ()
     deleted: bool = False
+    headings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -85,9 +87,12 @@ class Case:
 
     @property
     def citation(self) -> str:
-        """대법원 2018. 10. 30. 선고 2013다61381 판결."""
+        """대법원 2018. 10. 30. 선고 2013다61381 판결; 대법원 2009. 5. 28.자 2007카기134 결정."""
         year, month, day = (int(part) for part in self.date.split("-"))
-        return f"{self.court} {year}. {month}. {day}. 선고 {self.number} {self.kind}"
+        # A 결정 is served, not pronounced; the Constitutional Court pronounces its own.
+        pronounced = self.kind.endswith("판결") or self.court == "헌법재판소"
+        said = " 선고" if pronounced else "자"
+        return f"{self.court} {year}. {month}. {day}.{said} {self.number} {self.kind}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,10 @@ def test_labels():
     assert Provision("목", "가", "").label == "가목"
     case = Case("2013다61381", "대법원", "2018-10-30", "", "전원합의체 판결", {}, {})
     assert case.citation == "대법원 2018. 10. 30. 선고 2013다61381 전원합의체 판결"
+    order = replace(case, kind="결정", number="2007카기134")
+    assert order.citation == "대법원 2018. 10. 30.자 2007카기134 결정"
+    ruling = replace(order, court="헌법재판소", number="2017헌바127")
+    assert ruling.citation == "헌법재판소 2018. 10. 30. 선고 2017헌바127 결정"
 
 
 def test_round_trip(tmp_path):

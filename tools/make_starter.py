@@ -89,7 +89,12 @@ def statute_markdown(statute: Statute) -> str:
         }
     )
     lines += [f"# {statute.name}", ""]
+    above: tuple[str, ...] = ()
     for article in statute.articles:
+        for depth, heading in enumerate(article.headings):
+            if article.headings[: depth + 1] != above[: depth + 1]:
+                lines += [f"{'#' * min(depth + 2, 4)} {heading}", ""]
+        above = article.headings
         title = f" ({article.title})" if article.title else ""
         lines += [f"##### {article.label}{title}", ""]
         lines += ["삭제", ""] if article.deleted else []

@@ -21,11 +21,14 @@ from lawtune.data.references import (
     parse_case_references,
 )
 from lawtune.data.split import case_group
-from lawtune.data.superseded import cites_outdated_number, states_abandoned_doctrine
+from lawtune.data.superseded import speaks_of_past_law, states_abandoned_doctrine
 from lawtune.records import Case, QAPair, Source
 
 LONGEST_ISSUE = 180
 """Characters. A longer issue is three questions in one."""
+SHORTEST_ISSUE = 8
+"""Characters, provisions left out: 형법 제309조 제1항과 제310조와의 관계 tells nobody what."""
+OUTDATED = "case: law of a time gone by"
 PROVISIONS = 2
 """Facts that turn on more provisions than these are not one question of application."""
 PRECEDENTS = 3
@@ -33,6 +36,7 @@ PRECEDENTS = 3
 LEAST_ALIKE = 0.4
 """Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
 
+_PROVISION = re.compile(r"(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?|\s")
 _CONSTRUES = re.compile(
     r"제\d+조|규정|조항|의\s*의미|의\s*취지|해석|개념|정의|범위|요건|에\s*해당하는지"
 )
@@ -40,6 +44,8 @@ _AMENDED = re.compile(
     r"(?:19|20)\d\d\. \d+\. \d+\. [가-힣 ]{2,12}제\d+호로 "
     r"[가-힣 ]{0,8}(?:개정|폐지)[가-힣 ]{0,6}전의 것(?:을 말한다|이다)?(?:, )?"
 )
+_ITSELF = re.compile(r"(구 [^()‘’“”]+?)\s*\(이하 [‘“]\1[’”](?:이?라고?) 한다\.?\)")
+"""구 관세법(이하 ‘구 관세법’이라 한다): what is left without the date."""
 _FACTS = re.compile(
     r"(?P<facts>.{30,220}? (?:사안|경우))(?:에서|에는|에)?, (?P<held>.{4,200}?다)고 (?:한|본) 사례"
 )
@@ -60,10 +66,10 @@ def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator
             rejected["case: a later decision changed the law laid down"] += 1
             continue
         if states_outcome(holding):
-            pair = _application(case, holding, cited)
+            pair = None if _lost(cited, library) else _application(case, holding, cited)
             reason = "case: no facts and conclusion to tell apart"
         else:
-            reason = _unfit(case, number)
+            reason = OUTDATED if _lost(cited, library) else _unfit(case, number)
             pair = None
             if reason is None:
                 pair = _holding(case, number, cited)
@@ -85,11 +91,13 @@ def _unfit(case: Case, number: str) -> str | None:
         return "case: issue too long to be asked"
     if phrasing.asked_of(issue) is None:
         return "case: issue that asks nothing"
+    if len(_PROVISION.sub("", issue)) < SHORTEST_ISSUE:
+        return "case: issue of little but numbers"
     for text in (issue, summary):
         if reason := incomplete(text):
             return f"case: {reason}"
-        if cites_outdated_number(text, case.date):
-            return "case: article number of a time gone by"
+        if speaks_of_past_law(text, case.date):
+            return OUTDATED
         if states_abandoned_doctrine(text, case.date):
             return "case: a doctrine given up since"
     if overlap(summary, issue) < LEAST_IN_COMMON:
@@ -100,7 +108,11 @@ def _unfit(case: Case, number: str) -> str | None:
 def _summary(case: Case, number: str) -> str:
     """A 판결요지 without the dates of the amendments that make a statute a former one."""
     text = _AMENDED.sub("", case.summaries.get(number, ""))
-    return one_line(re.sub(r"\((?:이하 같다)?\)", "", text))
+    return one_line(_ITSELF.sub(r"\1", re.sub(r"\((?:이하 같다)?\)", "", text)))
+
+
+def _lost(cited: Sequence[ArticleReference], library: Library) -> bool:
+    return any(library.has_lost(one) for one in cited if not one.former)
 
 
 def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPair:
@@ -111,7 +123,13 @@ def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPa
     key = case.number + issue
     if provision is None:
         question = phrasing.phrase(
-            phrasing.ANALYSE, key, case=case.citation, issue=issue, asked=asked
+            phrasing.ANALYSE,
+            key,
+            case=case.citation,
+            court="대법원" if case.court == "대법원" else "법원",
+            kind="결정" if case.kind.endswith("결정") else "판결",
+            issue=issue,
+            asked=asked,
         )
         source = Source("case", case=case.number, date=case.date)
         return new_pair(
@@ -171,7 +189,7 @@ def _application(case: Case, holding: str, cited: Sequence[ArticleReference]) ->
         return None
     labels = list(dict.fromkeys(reference.label for reference in cited))
     answer = f"{', '.join(labels)}에 따라 판단하면 {match['held']}."
-    if _PROCEDURE.search(holding) or cites_outdated_number(answer, case.date):
+    if _PROCEDURE.search(holding) or speaks_of_past_law(answer, case.date):
         return None
     return new_pair(
         "law_application",

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from lawtune.data.provisions import is_deleted
 from lawtune.data.references import ArticleReference, law_key, parse_case_references
 from lawtune.data.sources import Record
 from lawtune.data.split import case_group
@@ -55,6 +56,19 @@ class Library:
         key = law_key(reference.law)
         article = self._articles.get(key, {}).get(reference.number)
         return None if article is None or article.deleted else (self.statutes[key], article)
+
+    def has_lost(self, reference: ArticleReference) -> bool:
+        """Whether the statute as it stands today has no such article or 항 any more. A statute that
+        the library lacks has lost nothing."""
+        articles = self._articles.get(law_key(reference.law), {})
+        article = articles.get(reference.number)
+        if article is None or article.deleted:
+            return bool(articles)
+        paragraphs = {p.number: p for p in article.provisions if p.level == "항"}
+        if reference.paragraph is None or not paragraphs:
+            return False
+        found = paragraphs.get(reference.paragraph)
+        return found is None or is_deleted(found)
 
 
 def new_pair(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from lawtune.data.outline import Outline
 from lawtune.data.provisions import (
     CIRCLED,
     clean,
@@ -68,7 +69,8 @@ def parse_xml(text: str) -> Element | None:
 def parse_statute(root: Element, origin: str) -> Statute | None:
     """A `법령` element as a statute; None if it has neither a name nor an article."""
     effective = to_iso_date(_text(root, "기본정보/시행일자"))
-    articles = tuple(_parse_article(unit) for unit in _in_force(_units(root), effective))
+    units = _units(root)
+    articles = tuple(_parse_article(unit, units[unit]) for unit in _in_force(units, effective))
     name = one_line(_text(root, "기본정보/법령명_한글").replace("ㆍ", "·"))
     if not name or not articles:
         return None
@@ -142,9 +144,17 @@ def parse_interpretation(root: Element, origin: str) -> Interpretation | None:
     )
 
 
-def _units(root: Element) -> list[Element]:
-    # 전문 marks the headings of 편, 장 and 절, which bear the number of the article below them.
-    return [unit for unit in root.iter("조문단위") if _text(unit, "조문여부") != "전문"]
+def _units(root: Element) -> dict[Element, tuple[str, ...]]:
+    """The articles' units, each with the headings that it stands under."""
+    outline, units = Outline(), {}
+    for unit in root.iter("조문단위"):
+        # 전문 marks the headings, which bear the number of the article below them.
+        if _text(unit, "조문여부") != "전문":
+            units[unit] = outline.headings
+            continue
+        for line in _text(unit, "조문내용").splitlines():
+            outline.enter(one_line(line))
+    return units
 
 
 def _in_force(units: Iterable[Element], effective: str) -> Iterable[Element]:
@@ -164,7 +174,7 @@ def _precedence(unit: Element, effective: str) -> tuple[bool, str]:
     return (not effective or since <= effective, since)
 
 
-def _parse_article(unit: Element) -> Article:
+def _parse_article(unit: Element, headings: tuple[str, ...]) -> Article:
     title = _text(unit, "조문제목")
     provisions, unnumbered = _parse_paragraphs(unit)
     own = _without_head(_text(unit, "조문내용"), bool(title))
@@ -176,6 +186,7 @@ def _parse_article(unit: Element) -> Article:
         text="" if deleted else text,
         provisions=provisions,
         deleted=deleted,
+        headings=headings,
     )
 
 

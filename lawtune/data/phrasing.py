@@ -15,7 +15,8 @@ _SHORT_BRACKET = re.compile(r"\s*\([^()]{1,12}\)$")
 _OPEN_WHEN_READ = re.compile(r"[2459A-KO-QS-Za-ko-qs-z]$")
 
 # Of each type: what a citizen asks, what a practitioner asks, and the curt style of an examination
-# paper or an office memo.
+# paper or an office memo. `part` is the statute with the part of it that is meant: where the
+# article is named (`label`), nothing else need be.
 EXPLAIN_NAMED = (
     "{law} {label}{title}{은} 어떤 내용인가요?",
     "{law} {label}{title}에는 뭐라고 되어 있는지 궁금해요.",
@@ -25,13 +26,13 @@ EXPLAIN_NAMED = (
     "{law} {label}{title}의 규정 내용을 적으시오.",
 )
 EXPLAIN = (
-    "{law}에서는 {topic}에 대해 어떻게 정하고 있나요?",
-    "{topic}에 관한 규정이 {law}에 있다고 들었어요. 어떤 내용인가요?",
-    "{law}{을} 찾아보고 있는데, {topic}에 대해서는 뭐라고 되어 있나요?",
+    "{part}에서는 {topic}에 대해 어떻게 정하고 있나요?",
+    "{topic}에 관한 규정이 {part}에 있다고 들었어요. 어떤 내용인가요?",
+    "{part}{을} 찾아보고 있는데, {topic}에 대해서는 뭐라고 되어 있나요?",
     "{law} {label}{title}{은} 무엇을 정하고 있습니까?",
     "{law} {label}{title}의 내용을 설명해 주십시오.",
-    "{topic}에 관한 {law}의 규정 내용과 근거 조문을 알려 주십시오.",
-    "{law}상 {topic}에 관하여 서술하시오.",
+    "{topic}에 관한 {part}의 규정 내용과 근거 조문을 알려 주십시오.",
+    "{part}상 {topic}에 관하여 서술하시오.",
     "{law} {label}{title}의 규정 내용을 적으시오.",
 )
 EXPLAIN_UNNAMED = (
@@ -39,27 +40,27 @@ EXPLAIN_UNNAMED = (
     "{topic}에 관해 궁금한 점이 있어요. 법에는 뭐라고 되어 있나요?",
 )
 APPLY = (
-    "{when}에는 어떻게 되나요? {law}에 근거가 있나요?",
-    "{law}에 관해 여쭤봅니다. {when}에는 법적으로 어떻게 되나요?",
-    "{when}에는 어떻게 되는지, {law} 몇 조를 봐야 하는지 알려 주세요.",
-    "{law}상 {when}에 적용되는 조항과 그 효과는 무엇입니까?",
-    "{when}에 적용할 {law}의 조항과 그 내용을 밝혀 주십시오.",
-    "{when}의 법률관계를 {law}에 따라 서술하시오.",
-    "사안: {when}. {law}상 적용 조문과 결론은?",
+    "{when}에는 어떻게 되나요? {part}에 근거가 있나요?",
+    "{part}에 관해 여쭤봅니다. {when}에는 법적으로 어떻게 되나요?",
+    "{when}에는 어떻게 되는지, {part} 몇 조를 봐야 하는지 알려 주세요.",
+    "{part}상 {when}에 적용되는 조항과 그 효과는 무엇입니까?",
+    "{when}에 적용할 {part}의 조항과 그 내용을 밝혀 주십시오.",
+    "{when}의 법률관계를 {part}에 따라 서술하시오.",
+    "사안: {when}. {part}상 적용 조문과 결론은?",
 )
 APPLY_UNNAMED = (
     "{when}에는 법적으로 어떻게 되나요?",
     "{when}에는 어떻게 되는지 궁금해요. 어느 법에 나와 있나요?",
 )
 APPLY_ACTOR = (
-    "{when}에 {ask}나요? {law}에 근거가 있나요?",
-    "{law}에 관해 여쭤봅니다. {when}에 {ask}나요?",
-    "{when}에 {ask}는지, {law} 몇 조를 봐야 하는지 알려 주세요.",
-    "{law}에 따르면 {when}에 {ask}는지 궁금합니다.",
-    "{when}에 {ask}는지 {law}의 조항을 들어 설명해 주십시오.",
-    "{law}의 적용에 관한 질의입니다. {when}에 {ask}는지 근거 조항과 함께 밝혀 주십시오.",
-    "{when}에 {ask}는지 {law}에 따라 서술하시오.",
-    "{when}에 {ask}는지와 그 근거 조문을 {law}에서 찾아 적으시오.",
+    "{when}에 {ask}나요? {part}에 근거가 있나요?",
+    "{part}에 관해 여쭤봅니다. {when}에 {ask}나요?",
+    "{when}에 {ask}는지, {part} 몇 조를 봐야 하는지 알려 주세요.",
+    "{part}에 따르면 {when}에 {ask}는지 궁금합니다.",
+    "{when}에 {ask}는지 {part}의 조항을 들어 설명해 주십시오.",
+    "{part}의 적용에 관한 질의입니다. {when}에 {ask}는지 근거 조항과 함께 밝혀 주십시오.",
+    "{when}에 {ask}는지 {part}에 따라 서술하시오.",
+    "{when}에 {ask}는지와 그 근거 조문을 {part}에서 찾아 적으시오.",
 )
 APPLY_PENALTY = (
     "{doer}{은} 어떤 처벌을 받나요?",
@@ -101,12 +102,12 @@ INTERPRET_NAMED = (
 )
 ANALYSE = (
     "{asked} 궁금합니다. {case}에서는 어떻게 보았나요?",
-    "{asked} 다툼이 있었던 사건에서 대법원은 어떤 판단을 내렸나요?",
+    "{asked} 다툼이 있었던 사건에서 {court}은 어떤 판단을 내렸나요?",
     "{case}에서 법원은 {asked}에 대해 뭐라고 했나요?",
     "{case}{은} {issue}에 관하여 어떻게 판단하였습니까?",
-    "{issue}에 관한 대법원의 판단을 설명해 주십시오. ({case})",
+    "{issue}에 관한 {court}의 판단을 설명해 주십시오. ({case})",
     "{issue}{이} 문제 된 {case}의 요지는 무엇입니까?",
-    "{case}의 판결요지를 서술하시오. 쟁점은 {issue}이다.",
+    "{case}의 {kind}요지를 서술하시오. 쟁점은 {issue}이다.",
     "판례: {case}. 쟁점: {issue}. 법원의 판단은?",
 )
 # What a list of 참조판례 tells is that a decision looked to an earlier one on an issue: no more is

@@ -9,7 +9,7 @@ from lawtune.records import QAPair, normalise
 
 _BREAKS_OFF = re.compile(r"[,;·ㆍ(「『‘“\[<~∼…-]\s*$")
 _PROMISED_ITEMS = re.compile(r"다음\s*(?:각\s*)?(호|목)(?:의|에|와|를|은|이|가|중|\s)")
-_QUOTATIONS = (("「", "」"), ("‘", "’"), ("“", "”"))
+_QUOTATIONS = (("[", "]"), ("「", "」"), ("‘", "’"), ("“", "”"))
 _YEAR = re.compile(r"[‘’](?=\d\d\D)")
 """‘13: no quotation."""
 _ROUND = re.compile(r"(?<!\S)(?:\d{1,2}|[가-힣a-zA-Z])\)|[()]")
@@ -48,14 +48,15 @@ def unsound(pair: QAPair) -> str | None:
         return "answer holds a table"
     if _BREAKS_OFF.search(pair.answer):
         return "answer ends in mid-sentence"
-    if not _closes(pair.answer):
-        return "answer opens a bracket or quotation and does not close it"
+    for name, text in (("answer", pair.answer), ("question", pair.question)):
+        if not closes(text):
+            return f"{name} opens a bracket or quotation and does not close it"
     if overlap(pair.question, pair.answer) > MOST_REPEATED:
         return "answer repeats the question"
     return None
 
 
-def _closes(text: str) -> bool:
+def closes(text: str) -> bool:
     """Whether every bracket and quotation that a text opens is closed, and none besides."""
     depth = 0
     for match in _ROUND.finditer(text):

@@ -10,10 +10,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lawtune.data.outline import Outline
 from lawtune.data.provisions import clean, one_line, parse_article, split_numbered, to_iso_date
 from lawtune.errors import UserError
 from lawtune.files import read_text
@@ -33,7 +34,6 @@ _QUOTED = re.compile(r"""^(['"])(.*)\1$""")
 _TITLE = re.compile(r"(?m)^#[ \t]+(.+)$")
 _HEADING = re.compile(r"^#{1,6}\s*(.*)$")
 _ADDENDUM = re.compile(r"^#{1,6}\s*부\s*칙")
-_STRUCTURE = re.compile(r"^제\d+(?:의\d+)?(?:편|장|절|관)(?:의\d+)?(?:\s|$)")
 _CASE_SECTIONS = {"판시사항": "판시사항", "판결요지": "판결요지", "결정요지": "판결요지"}
 _CASE_SECTIONS |= {"참조조문": "참조조문", "참조판례": "참조판례"}
 _BODY_SECTIONS = {"판례내용", "주문"}
@@ -183,14 +183,15 @@ def _parse_articles(body: str, origin: str, report: ReadReport) -> tuple[tuple[A
     """The articles of a statute's body, and the text of its 부칙."""
     articles: dict[str, Article] = {}
     addenda: list[str] = []
-    current: tuple[str, str] | None = None
+    current: tuple[str, str, tuple[str, ...]] | None = None
     lines: list[str] = []
-    where = "preamble"
+    outline, where = Outline(), "preamble"
 
     def close() -> None:
         if current is None:
             return
-        article = parse_article(*current, lines)
+        number, title, headings = current
+        article = replace(parse_article(number, title, lines), headings=headings)
         if article.number in articles:
             report.skip("article number repeated in a statute", f"{origin} {article.label}")
         articles.setdefault(article.number, article)
@@ -204,18 +205,18 @@ def _parse_articles(body: str, origin: str, report: ReadReport) -> tuple[tuple[A
             close()
             branch = match["branch"] or match["inner"]
             number = match["number"] + (f"의{branch}" if branch else "")
-            current = (number, match["title"] or "")
+            current = (number, match["title"] or "", outline.headings)
             lines, where = [match["text"] or ""], "article"
         elif _ADDENDUM.match(line):
             close()
             current, where = None, "addenda"
-        elif _HEADING.match(line):
+        elif heading := _HEADING.match(line):
             close()
             current = None
-            if where != "preamble" and not _STRUCTURE.match(_HEADING.match(line)[1]):
+            if not outline.enter(heading[1]) and where != "preamble":
                 report.skip("table or form (별표·서식)", f"{origin}: {line.strip('# ')}")
             where = "other"
-        elif where == "article" and not _STRUCTURE.match(line.strip()):
+        elif not outline.enter(line.strip()) and where == "article":
             lines.append(line)
     close()
     return tuple(articles.values()), clean("\n".join(addenda))

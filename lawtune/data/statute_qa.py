@@ -8,8 +8,9 @@ from itertools import islice
 
 from lawtune.data import phrasing
 from lawtune.data.library import LONGEST_ANSWER, new_pair
+from lawtune.data.outline import subjects
 from lawtune.data.provisions import is_deleted, render_article
-from lawtune.data.quality import bigrams, lacks_promised_items
+from lawtune.data.quality import bigrams, closes, lacks_promised_items
 from lawtune.data.split import article_group
 from lawtune.data.superseded import WITHOUT_EFFECT
 from lawtune.records import Article, QAPair, Source, Statute
@@ -50,12 +51,15 @@ _DISCRETION = re.compile(r"(?:특별?히 |특별한 사정이 있어 )?필요(?:
 _THIS_LAW = re.compile(r"(?<![가-힣])(?:이|본) ?법(?:률)?(?=[에을의이등 ])|이하 ")
 # What a rule takes up from an article or a chapter that the question does not quote.
 _THAT = re.compile(r"(?<![가-힣])그 (?=(기간|절차|법원|기일|사건|신청|청구|결정|재판|처분))")
+# What a rule does to something that only its condition names.
+_IT = re.compile(r"(?:[가-힣]+으로 정하는 바에 따라 )?(?:이를|이에|그에|이와) ")
 _TOPIC = re.compile(r"[가-힣][은는]$")
 # Not a topic: verbs and adjectives before a noun.
 _MODIFIER = re.compile(
     r"(?:[하되있없않받르려오나내치키맞들앉쓰먹살드끄다](?:는)|같은|받은|얻은|많은|적은|높은|낮은|입은|맡은|찾은|남은|죽은"
     r"|또는|혹은|좋은|짧은|넘은|갚은|잡은|놓은|끊은|않은|깊은|늙은|젊은|작은)$"
 )
+_ACTS = re.compile(r"(?<!상실|발생|소멸|해당|종료|성립)한다\.$")
 _ADNOMINAL = {4, 8}
 """The final consonants ㄴ and ㄹ, by their place among the finals of Unicode's Hangul."""
 
@@ -115,6 +119,7 @@ def _explanation(statute: Statute, article: Article, group: str) -> QAPair:
         templates,
         group,
         law=statute.name,
+        part=_part(statute, article, article.title),
         label=article.label,
         title=f"({article.title})",
         topic=article.title,
@@ -125,6 +130,13 @@ def _explanation(statute: Statute, article: Article, group: str) -> QAPair:
     answer = text if article.label in question else f"{text}{own_line}({cited})"
     source = Source("statute", statute.name, article.label, date=statute.effective or None)
     return new_pair("law_explanation", question, answer, source, (cited,), group)
+
+
+def _part(statute: Statute, article: Article, said: str) -> str:
+    """The statute's name with what part of it a question is about: 상법(보험, 손해보험). Many
+    codes have a 손해액의 산정기준, and 조합 is of three kinds in one of them."""
+    about = subjects(article.headings, said)
+    return f"{statute.name}({', '.join(about)})" if about else statute.name
 
 
 def _applications(
@@ -139,7 +151,9 @@ def _applications(
         cited = f"{statute.name} {label}"
         yield new_pair(
             "law_application",
-            phrasing.phrase(rule.templates, cited, law=statute.name, **rule.parts),
+            phrasing.phrase(
+                rule.templates, cited, part=_part(statute, article, rule.case), **rule.parts
+            ),
             f"{cited}에 따라 {rule.then}",
             Source("statute", statute.name, article.label, date=statute.effective or None),
             (cited,),
@@ -180,6 +194,8 @@ def _rule(statute: Statute, text: str) -> _Rule | None:
     whole = f"{case} {then}"
     if any(match[1] not in whole[: match.start()] for match in _THAT.finditer(whole)):
         return None
+    if _IT.match(then):
+        return None
     if _THIS_LAW.search(case) or _DELEGATES.search(then):
         return None
     return _Rule(case, then, templates, parts)
@@ -203,7 +219,9 @@ def _ask(then: str) -> str:
         return "어떻게 되"  # someone else acts
     if then.endswith("할 수 있다."):
         return "무엇을 할 수 있"
-    return "어떻게 하여야 하" if then.endswith("야 한다.") else "어떻게 되"
+    if then.endswith("야 한다."):
+        return "어떻게 하여야 하"
+    return "어떻게 하" if _ACTS.search(then) else "어떻게 되"
 
 
 def _units(article: Article) -> Iterator[tuple[str, str]]:
@@ -219,5 +237,4 @@ def _is_a_case(when: str, then: str) -> bool:
     """Whether a sentence divides into a complete condition and the one rule for it."""
     noun = when.rindex(" ")
     adnominal = (ord(when[noun - 1]) - 0xAC00) % 28 in _ADNOMINAL
-    whole = when.count("(") == when.count(")") and when.count("「") == when.count("」")
-    return adnominal and whole and not _ANOTHER_WHEN.search(then)
+    return adnominal and closes(when) and not _ANOTHER_WHEN.search(then)

@@ -5,46 +5,91 @@ another rule. And some doctrines that fill the reports have been given up by the
 """
 
 import re
+from collections.abc import Iterable
 
 _RENUMBERED = """
 근로기준법 2007-04-11, 노동조합 및 노동관계조정법 1997-03-13,
 산업재해보상보험법 2008-07-01, 국민건강보험법 2012-09-01, 자동차손해배상 보장법 2008-09-29,
-성폭력범죄의 처벌 등에 관한 특례법 2013-06-19, 산업안전보건법 2020-01-16, 노동쟁의조정법 1997-03-13,
-상표법 2016-09-01, 의장법 2014-07-01, 디자인보호법 2014-07-01, 특허법 1990-09-01,
-저작권법 2007-06-29, 컴퓨터프로그램보호법 2009-07-23,
+성폭력범죄의 처벌 등에 관한 특례법 2013-06-19, 산업안전보건법 2020-01-16,
+상표법 2016-09-01, 디자인보호법 2014-07-01, 특허법 1990-09-01,
+저작권법 2007-06-29,
 정보통신망 이용촉진 및 정보보호 등에 관한 법률 2008-06-22, 전자서명법 2020-12-10,
-도로교통법 2006-06-01, 소비자보호법 2007-03-28, 소비자기본법 2007-03-28,
+도로교통법 2006-06-01, 소비자기본법 2007-03-28,
 할부거래에 관한 법률 2010-09-18, 방문판매 등에 관한 법률 2012-08-18,
 독점규제 및 공정거래에 관한 법률 2021-12-30, 신탁법 2012-07-26, 주민등록법 2007-05-11,
-민사소송법 2002-07-01, 파산법 2006-04-01,
-화의법 2006-04-01, 회사정리법 2006-04-01, 증권거래법 2009-02-04, 선물거래법 2009-02-04,
-향정신성의약품관리법 2000-07-01, 대마관리법 2000-07-01, 마약법 2000-07-01,
-신탁업법 2009-02-04, 증권투자신탁업법 2009-02-04, 간접투자자산 운용업법 2009-02-04,
+민사소송법 2002-07-01, 마약법 2000-07-01,
 변호사법 2000-07-29, 조세범 처벌법 2010-01-01, 관세법 2001-01-01, 지방세법 2011-01-01,
 의료법 2007-04-11, 약사법 2007-04-11, 집회 및 시위에 관한 법률 2007-05-11,
-경범죄 처벌법 2013-03-22, 건축법 2008-03-21, 주택법 2016-08-12, 보험업법 2003-08-30,
-음반·비디오물 및 게임물에 관한 법률 2006-10-29
+경범죄 처벌법 2013-03-22, 건축법 2008-03-21, 주택법 2016-08-12, 보험업법 2003-08-30
 """
-"""Statute and the day from which its articles bear today's numbers (전부개정) or it is repealed."""
+"""Statute and the day from which its articles bear today's numbers (전부개정)."""
+
+_CHANGED = """
+형사소송법 제312조 2008-01-01, 산업재해보상보험법 제125조 2023-07-01,
+특정범죄 가중처벌 등에 관한 법률 제5조의4 2016-01-06
+"""
+"""Article and the day from which it says something else, in a statute that kept its numbers."""
+
+_REPEALED = """
+증권거래법 2009-02-04, 선물거래법 2009-02-04, 신탁업법 2009-02-04, 증권투자신탁업법 2009-02-04,
+간접투자자산 운용업법 2009-02-04, 파산법 2006-04-01, 화의법 2006-04-01, 회사정리법 2006-04-01,
+노동쟁의조정법 1997-03-13, 의장법 2005-07-01, 컴퓨터프로그램보호법 2009-07-23,
+소비자보호법 2007-03-28, 향정신성의약품관리법 2000-07-01, 대마관리법 2000-07-01,
+음반·비디오물 및 게임물에 관한 법률 2006-10-29, 사회보호법 2005-08-04, 호적법 2008-01-01,
+외국환관리법 1999-04-01, 상호신용금고법 2002-03-01, 증권투자회사법 2004-01-05,
+총포·도검·화약류 등 단속법 2016-01-07, 공직선거 및 선거부정방지법 2005-08-04,
+정치자금에 관한 법률 2005-08-04, 청소년의 성보호에 관한 법률 2010-01-01,
+성폭력범죄의 처벌 및 피해자보호 등에 관한 법률 2010-04-15, 윤락행위 등 방지법 2004-09-23,
+미성년자보호법 1999-07-01, 부동산중개업법 2006-01-30,
+공인중개사의 업무 및 부동산 거래신고에 관한 법률 2014-07-29, 주택건설촉진법 2003-11-30,
+도시재개발법 2003-07-01, 도시계획법 2003-01-01, 국토이용관리법 2003-01-01,
+토지수용법 2003-01-01, 공공용지의 취득 및 손실보상에 관한 특례법 2003-01-01,
+지가공시 및 토지 등의 평가에 관한 법률 2005-01-15,
+부동산 가격공시 및 감정평가에 관한 법률 2016-09-01, 임대주택법 2015-12-29,
+조세감면규제법 1999-01-01, 특별소비세법 2008-01-01, 의료보험법 2000-07-01, 섭외사법 2001-07-01,
+행형법 2008-12-22, 정기간행물의 등록 등에 관한 법률 2005-07-28, 공중위생법 1999-08-09,
+유해화학물질 관리법 2015-01-01, 수질환경보전법 2007-11-18
+"""
+"""Statute and the day from which it is no more, or bears another name."""
 
 LAG = 2
-"""Years for which courts go on citing the old numbers: for acts before the change."""
+"""Years for which courts go on citing the old law: for acts before the change."""
 
-_FROM = {
-    re.sub(r"[\s·]", "", name): f"{int(day[:4]) + LAG}{day[4:]}"
-    for name, day in (item.rsplit(" ", 1) for item in " ".join(_RENUMBERED.split()).split(", "))
-}
+
+def _until(listed: str) -> dict[str, str]:
+    """Each name, packed, and the day up to which a decision may mean what is no more."""
+    rows = (item.rsplit(" ", 1) for item in " ".join(listed.split()).split(", "))
+    return {_packed(name): f"{int(day[:4]) + LAG}{day[4:]}" for name, day in rows}
+
+
+def _packed(text: str) -> str:
+    return re.sub(r"[\s·ㆍ]", "", text)
+
+
+def _any_of(names: Iterable[str], between: str = "") -> str:
+    return "|".join(between.join(name) for name in sorted(names, key=len, reverse=True))
+
+
+_RENUMBERED_UNTIL, _CHANGED_UNTIL = _until(_RENUMBERED), _until(_CHANGED)
+_REPEALED_UNTIL = _until(_REPEALED)
+_UNTIL = _RENUMBERED_UNTIL | _CHANGED_UNTIL | _REPEALED_UNTIL
 _FORMER = "†"
-_NAMES = "|".join(sorted(_FROM, key=len, reverse=True))
-_NAMED = re.compile(rf"({_FORMER})?({_NAMES})(?:시행령|시행규칙)?(?:\([^()]*\))?제\d+조")
+_NUMBERED = re.compile(
+    rf"({_FORMER})?(?:({_any_of(_RENUMBERED_UNTIL)})(?:시행령|시행규칙)?(?:\([^()]*\))?제\d+조"
+    rf"|({_any_of(_CHANGED_UNTIL)})(?!의\d))"
+)
+_NAMED = re.compile(rf"(?<![가-힣])(구\s?)?({_any_of(_REPEALED_UNTIL, '[ ·ㆍ]?')})")
 
 
-def cites_outdated_number(text: str, date: str) -> bool:
-    """Whether `text`, as of `date` (ISO), names an article by a number that it bears no longer,
-    without saying so (구 근로기준법)."""
-    marked = re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text)
-    packed = re.sub(r"[\s·ㆍ]", "", marked)
-    return any(not former and date < _FROM[law] for former, law in _NAMED.findall(packed))
+def speaks_of_past_law(text: str, date: str) -> bool:
+    """Whether `text`, as of `date` (ISO), takes for the law of today what was that of its day: an
+    article by a number that it bears no longer, a statute that is no more or bears another name,
+    without saying so (구 근로기준법), or what was in force then (현행)."""
+    marked = _packed(re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text))
+    found = [(former, law or article) for former, law, article in _NUMBERED.findall(marked)]
+    found += [(former, _packed(name)) for former, name in _NAMED.findall(text)]
+    outdated = any(not former and date < _UNTIL[name] for former, name in found)
+    return outdated or bool(re.search(r"(?<![가-힣])현행(?!범)", text))
 
 
 WITHOUT_EFFECT = frozenset({"형법 제269조", "형법 제270조"})

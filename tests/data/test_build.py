@@ -98,7 +98,8 @@ def test_no_answer_quotes_another_sides_article(pairs, statutes):
 def without_amendments(text: str) -> str:
     """Answers leave out the dates of the amendments that made a statute a former one."""
     dated = r"\d{4}\. \d+\. \d+\. [^()]*?제\d+호로 [^(),]*?전의 것(?:을 말한다)?(?:, )?"
-    return re.sub(r"\((?:이하 같다)?\)", "", re.sub(dated, "", folded(text)))
+    undated = re.sub(r"\((?:이하 같다)?\)", "", re.sub(dated, "", folded(text)))
+    return re.sub(r"(구 [가-힣ㆍ· ]+) ?\(이하 ‘\1’이라 한다\)", r"\1", undated)
 
 
 def test_quoted_law_and_holdings_stand_in_the_sources(pairs, statutes):
@@ -133,7 +134,7 @@ def test_impacts_are_of_earlier_decisions_that_the_later_one_cites(pairs):
             earlier, later = pair.citations
             assert earlier in pair.question and later in pair.question
             assert pair.group in later
-            number = re.search(r"선고 (\S+?)[, ]", earlier)[1]
+            number = re.search(r"(?:선고|\d\.자) (\S+?)[, ]", earlier)[1]
             assert number in corpus[pair.group].split("## 참조판례")[1], pair.id
             assert re.search(r"\d{4}", earlier)[0] <= re.search(r"\d{4}", later)[0]
 

@@ -1,12 +1,13 @@
 """What is asked about a decision, and what is not."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from lawtune.data.case_qa import case_pairs
 from lawtune.data.library import Library
-from lawtune.records import Case
+from lawtune.records import Article, Case, Provision, Statute
 
 
 def decision(number="2010도1", date="2010-01-01", **changes) -> Case:
@@ -69,7 +70,11 @@ def test_the_date_of_an_amendment_is_left_out():
         ),
         (
             {"summaries": {"": "상표법 제93조의 불법영득의사란 처분의 의사이다."}},
-            "article number of a time gone by",
+            "law of a time gone by",
+        ),
+        (
+            {"holdings": {"": "형법 제309조 제1항과 제310조와의 관계"}},
+            "issue of little but numbers",
         ),
         (
             {"holdings": {"": "절도죄의 죄책을 인정한 사례"}},
@@ -81,6 +86,49 @@ def test_why_an_issue_is_not_asked(changes, reason):
     pairs, rejected = pairs_of(decision(**changes))
     assert pairs == []
     assert rejected == {f"case: {reason}": 1}
+
+
+def test_a_statute_of_today_that_has_lost_a_cited_provision_gives_the_decision_away():
+    def asked(cited: str, *articles: Article):
+        statute = Statute("형법", "법률", "2026-01-01", "2026-01-01", articles)
+        library = Library.of([decision(cited_articles=cited), statute])
+        rejected: Counter[str] = Counter()
+        return list(case_pairs(library.cases["2010도1"], library, rejected)), rejected
+
+    paragraphs = (Provision("항", "1", "훔치지 말라."), Provision("항", "2", "삭제"))
+    standing = Article("329", "절도", "", paragraphs)
+    deleted = Article("329", "", "", deleted=True)
+    for cited, article in (
+        ("형법 제329조", deleted),
+        ("형법 제329조 제2항", standing),
+        ("형법 제329조 제3항", standing),
+        ("형법 제330조", standing),
+    ):
+        assert asked(cited, article) == ([], {"case: law of a time gone by": 1}), cited
+    for cited in ("형법 제329조", "형법 제329조 제1항", "구 형법 제330조", "민법 제3조"):
+        assert len(asked(cited, standing)[0]) == 1, cited
+
+
+def test_a_former_statute_is_not_named_twice():
+    told = "구 관세법(2010. 12. 30. 법률 제10424호로 개정되기 전의 것, 이하 ‘구 관세법’이라 한다)"
+    (pair,), _ = pairs_of(decision(summaries={"": f"{told}의 불법영득의사란 처분의 의사이다."}))
+    assert pair.answer.startswith("구 관세법의 불법영득의사란")
+
+
+@pytest.mark.parametrize("kind", ["판결", "결정"])
+def test_a_court_and_its_decision_are_called_what_they_are(kind):
+    issue, summary = (
+        "물건을 곧 돌려준 경우, 절도죄의 성립 여부",
+        "물건을 곧 돌려준 경우에는 아니다.",
+    )
+    texts = []
+    for number in range(60):
+        told = decision(f"2010도{number}", holdings={"": issue}, summaries={"": summary})
+        (pair,), _ = pairs_of(replace(told, court="서울북부지법", kind=kind))
+        texts.append(pair.question)
+    assert not any("대법원" in text for text in texts)
+    other = {"판결": "결정", "결정": "판결"}[kind]
+    assert any(f"{kind}요지" in text for text in texts) and not any(other in t for t in texts)
 
 
 FACTS = (

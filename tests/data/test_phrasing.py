@@ -51,7 +51,7 @@ def test_a_part_with_braces_is_left_alone():
 
 
 def test_a_phrasing_is_chosen_by_its_key_alone_and_all_are_used():
-    parts = dict.fromkeys(("law", "label", "title", "topic"), "말")
+    parts = dict.fromkeys(("law", "part", "label", "title", "topic"), "말")
     chosen = [phrasing.phrase(phrasing.EXPLAIN, str(key), **parts) for key in range(300)]
     assert chosen == [phrasing.phrase(phrasing.EXPLAIN, str(key), **parts) for key in range(300)]
     assert len(set(chosen)) == len(phrasing.EXPLAIN)

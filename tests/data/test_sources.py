@@ -92,7 +92,7 @@ STATUTE_FLAT = """---
 표
 """
 ARTICLES = (
-    Article("1", "목적", "이 법은 시험을 목적으로 한다."),
+    Article("1", "목적", "이 법은 시험을 목적으로 한다.", headings=("제1장 총칙",)),
     Article(
         "14의2",
         "특례",
@@ -106,9 +106,10 @@ ARTICLES = (
             ),
             Provision("항", "2", "삭제"),
         ),
+        headings=("제1장 총칙",),
     ),
-    Article("15", "", "", deleted=True),
-    Article("16", "벌칙", "100만원 이하의 벌금에 처한다."),
+    Article("15", "", "", deleted=True, headings=("제2장 벌칙",)),
+    Article("16", "벌칙", "100만원 이하의 벌금에 처한다.", headings=("제2장 벌칙",)),
 )
 
 CASE_LEGALIZE = """---

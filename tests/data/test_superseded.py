@@ -1,8 +1,8 @@
-"""Article numbers and doctrines that the law has left behind."""
+"""Statutes, article numbers and doctrines that the law has left behind."""
 
 import pytest
 
-from lawtune.data.superseded import cites_outdated_number, states_abandoned_doctrine
+from lawtune.data.superseded import speaks_of_past_law, states_abandoned_doctrine
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,23 @@ from lawtune.data.superseded import cites_outdated_number, states_abandoned_doct
         ("증권투자신탁업법 제33조", "2004-02-27", True),
         ("구 증권투자신탁업법 제33조", "2004-02-27", False),
         ("민사소송법 제714조 제2항", "2000-02-11", True),
+        # One article alone was written anew.
+        ("형사소송법 제312조 제2항", "2001-09-28", True),
+        ("형사소송법 제312조 제3항", "2011-01-01", False),
+        ("형사소송법 제312조의2", "2001-09-28", False),
+        ("형사소송법 제313조", "2001-09-28", False),
+        # A statute that is no more needs no number to be the law of its day.
+        ("상법, 증권거래법에서 자격이 제한된 수탁회사", "2005-04-29", True),
+        ("구 증권거래법이 정한 수탁회사", "2005-04-29", False),
+        ("총포ㆍ도검ㆍ화약류 등 단속법의 모의총포", "2011-01-27", True),
+        ("총포·도검·화약류 등의 안전관리에 관한 법률", "2011-01-27", False),
+        ("국민의료보험법인", "1990-01-01", False),  # a name within another word
+        ("구 은행법과 현행 은행법의 요건", "2006-07-06", True),
+        ("현행범인의 체포", "2006-07-06", False),
     ],
 )
-def test_article_numbers(text, date, outdated):
-    assert cites_outdated_number(text, date) is outdated
+def test_law_of_a_time_gone_by(text, date, outdated):
+    assert speaks_of_past_law(text, date) is outdated
 
 
 @pytest.mark.parametrize(
