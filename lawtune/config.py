@@ -6,6 +6,7 @@ line overrides it, the value read as YAML. Unknown keys and values of the wrong 
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from lawtune.files import read_text
 Config = TypeVar("Config")
 
 Count = Annotated[int, Ge(1)]
+Tokens = Annotated[int, Ge(2)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+NotNegative = Annotated[float, Ge(0), Lt(math.inf)]
 Seed = Annotated[int, Ge(0), Lt(2**63)]
 Share = Annotated[float, Ge(0), Lt(1)]
 
@@ -48,7 +52,7 @@ class DataConfig:
 
     train: str | None = None
     validation: str | None = None
-    max_length: int = 512
+    max_length: Tokens = 512
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,9 @@ class LoraConfig:
     """The adapter. `target_modules` are names of modules, or `all-linear`: every linear layer
     but the vocabulary projection. `layers_to_transform` keeps to some layers, counted from 0."""
 
-    r: int = 16
-    alpha: float = 32
-    dropout: float = 0.1
+    r: Count = 16
+    alpha: Positive = 32
+    dropout: Share = 0.1
     target_modules: str | tuple[str, ...] = "all-linear"
     layers_to_transform: tuple[int, ...] | None = None
 
@@ -70,7 +74,8 @@ class TrainConfig:
     a GPU), which moves memory and time and not the loss. `warmup_steps: auto` is 10 % of the
     steps; a number that the run cannot finish is refused. `max_steps` ends a run early. Every
     `unlikelihood_every`-th step also lets the model answer its questions itself and makes what it
-    repeats less likely; null: none does.
+    repeats less likely; null: none does. `evaluate_every` and `save_every` are in steps,
+    `early_stopping_patience` in evaluations without a better loss (0: never).
     `precision: auto` is bf16 where the hardware multiplies in it, else fp32; adapters and sums
     stay in float32. What the frozen layers make of the examples is kept in memory up to
     `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too; with LoRA
@@ -80,26 +85,26 @@ class TrainConfig:
     `load_in_4bit` holds the frozen base in 4 bits (bitsandbytes, on a GPU); `shard`
     spreads the frozen layers over the processes of a run."""
 
-    epochs: int = 3
-    learning_rate: float = 2e-4
-    batch_size: int = 1
-    gradient_accumulation: int = 8
-    micro_batch_tokens: int | Literal["auto"] = "auto"
+    epochs: Count = 3
+    learning_rate: Positive = 2e-4
+    batch_size: Count = 1
+    gradient_accumulation: Count = 8
+    micro_batch_tokens: Count | Literal["auto"] = "auto"
     warmup_steps: int | Literal["auto"] = "auto"
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: Positive = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    max_steps: int | None = None
-    evaluate_every: int | Literal["epoch"] = "epoch"
-    save_every: int = 500
-    keep_checkpoints: int = 2
-    early_stopping_patience: int = 3
-    unlikelihood_every: int | None = None
+    max_steps: Count | None = None
+    evaluate_every: Count | Literal["epoch"] = "epoch"
+    save_every: Count = 500
+    keep_checkpoints: Count = 2
+    early_stopping_patience: Annotated[int, Ge(0)] = 3
+    unlikelihood_every: Count | None = None
     cache_dir: str | None = None
-    cache_budget: int = 2000
-    memory_limit: int | Literal["auto"] | None = "auto"
+    cache_budget: Annotated[int, Ge(0)] = 2000
+    memory_limit: Count | Literal["auto"] | None = "auto"
     gradient_checkpointing: bool = False
     load_in_4bit: bool = False
     shard: bool = False
@@ -165,24 +170,25 @@ class ArchitectureConfig:
 @dataclass(frozen=True)
 class PretrainTrainConfig:
     """Pre-training from scratch. `batch_tokens` is the tokens of an optimiser step, `window` the
-    longest training window; `max_minutes` ends training by the clock: the learning rate
-    then follows the time spent, so that its decay always completes. The rate warms up over
-    `warmup_share` of the run, stands, and falls to zero over the last `decay_share`.
+    longest training window. A run ends after `epochs`, or by the clock after `max_minutes`,
+    whichever comes first; the learning rate follows whatever will end it, so that its decay always
+    completes. The rate warms up over `warmup_share` of the run, stands, and falls to zero over the
+    last `decay_share`.
     In the decay, every `unlikelihood_every`-th step also lets the model go on with the step's texts
     itself and makes what it repeats less likely; null: none does.
     `evaluate_windows` held-out documents of each source measure the model; at the end it goes on
     with `samples` held-out articles, for the model card."""
 
     epochs: Count = 1
-    max_minutes: float | None = None
-    learning_rate: float = 4e-3
+    max_minutes: Positive | None = None
+    learning_rate: Positive = 4e-3
     warmup_share: Share = 0.02
     decay_share: Share = 0.3
-    weight_decay: float = 0.1
+    weight_decay: NotNegative = 0.1
     batch_tokens: Count = 8192
     micro_batch_tokens: Count = 4096
-    window: Annotated[int, Ge(2)] = 512
-    max_grad_norm: float = 1.0
+    window: Tokens = 512
+    max_grad_norm: Positive = 1.0
     unlikelihood_every: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -243,7 +249,7 @@ class QuickstartConfig:
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
     train_examples: Count = 800
     validation_examples: Count = 100
-    max_length: Annotated[int, Ge(2)] = 512
+    max_length: Tokens = 512
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,7 @@ class AnswerConfig:
     """How `LegalModel.answer` decodes: greedy at temperature 0, else sampled with top-p."""
 
     max_new_tokens: Count = 256
-    temperature: Annotated[float, Ge(0)] = 0.0
+    temperature: NotNegative = 0.0
     top_p: Annotated[float, Gt(0), Le(1)] = 0.95
     seed: Seed = 42
 
@@ -325,8 +331,9 @@ def _over_defaults(schema: type, tree: Mapping[str, Any]) -> dict[str, Any]:
     def merge(defaults: Any, branch: Mapping[str, Any]) -> dict[str, Any]:
         merged = _fields(defaults)
         for key, value in branch.items():
-            inner = dataclasses.is_dataclass(merged[key]) and isinstance(value, Mapping)
-            merged[key] = merge(merged[key], value) if inner else value
+            # A section with nothing below it keeps its defaults.
+            inner = dataclasses.is_dataclass(merged[key]) and isinstance(value, Mapping | None)
+            merged[key] = merge(merged[key], value or {}) if inner else value
         return merged
 
     return merge(schema(), tree)
@@ -348,8 +355,18 @@ def _read_yaml_mapping(path: Path) -> dict[str, Any]:
 def _parse_yaml(text: str, origin: str) -> Any:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that comes twice: of two sections `train`, the first would be lost."""
+
+    def mapping(loader: Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise yaml.YAMLError(f"{twice} stands there twice")
+        return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{origin}: not YAML: {' '.join(str(error).split())}") from None
 

@@ -42,13 +42,24 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         _open_to_readers(temporary)
         _sync(temporary)
-        if target.is_dir() and temporary.is_dir():
-            # rename(2) refuses a folder that is not empty, so the old one steps aside first.
-            target.rename(scratch / "replaced")
-        temporary.replace(target)
+        _put_in_place(temporary, target)
         _sync_one(target.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    if not (target.is_dir() and temporary.is_dir()):
+        temporary.replace(target)
+        return
+    # rename(2) refuses a folder that is not empty, so the old one steps aside first.
+    replaced = temporary.parent / "replaced"
+    target.rename(replaced)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        replaced.rename(target)
+        raise
 
 
 def make_folder(folder: Path) -> Path:

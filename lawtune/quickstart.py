@@ -1,7 +1,7 @@
 """`lawtune quickstart`: the whole job on what ships in the package, offline, in minutes."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from lawtune.eval.report import write_reports
 from lawtune.files import make_folder, read_json_object, read_jsonl, sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.legal_model import LegalModel
-from lawtune.records import QAPair, read_qa, write_qa
+from lawtune.records import evenly, read_qa, write_qa
 from lawtune.starter import CORPUS
 from lawtune.train.inputs import TRAINING_CONFIG_FILE
 from lawtune.train.monitor import LOG_FILE, Listener
@@ -117,13 +117,6 @@ def _replacing(model: Path) -> Iterator[None]:
             aside.rename(model)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def evenly(pairs: Sequence[QAPair], limit: int) -> list[QAPair]:
-    """At most `limit` pairs, taken at even distances, so that every type keeps its share."""
-    if len(pairs) <= limit:
-        return list(pairs)
-    return [pairs[index * len(pairs) // limit] for index in range(limit)]
 
 
 def training_rows(model: Path) -> list[dict[str, Any]]:

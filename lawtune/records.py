@@ -5,14 +5,16 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
 from lawtune.files import read_jsonl, read_text, write_jsonl
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,13 @@ class ChoiceQuestion:
         )
 
 
+def evenly(items: Sequence[T], limit: int) -> list[T]:
+    """At most `limit` of `items`, taken at even distances: what is sorted keeps its shares."""
+    if len(items) <= limit:
+        return list(items)
+    return [items[index * len(items) // limit] for index in range(limit)]
+
+
 def normalise(text: str) -> str:
     """NFC, with every run of white space one blank: what "identical" means for two texts."""
     return " ".join(unicodedata.normalize("NFC", text).split())
@@ -281,10 +290,10 @@ def _to_choice_question(row: dict[str, Any], where: str) -> ChoiceQuestion:
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    missing = {"question", "answer"} - set(reader.fieldnames or ())
-    if missing:
-        raise UserError(f"{path}, line 1: the header lacks {', '.join(sorted(missing))}")
     try:
+        missing = {"question", "answer"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}, line 1: the header lacks {', '.join(sorted(missing))}")
         for row in reader:
             if extra := row.get(None):
                 raise UserError(

@@ -383,6 +383,8 @@ def run_ask(arguments: Arguments, overrides: Overrides) -> None:
 
     config = load_config(AnswerConfig, None, overrides)
     context = read_text(arguments.context) if arguments.context else None
+    if not arguments.question.strip():
+        raise UserError("the question is empty")
     model = LegalModel.load(arguments.model)
     prompt = model.render(arguments.question, arguments.type, context)
     if cut := model.overflow(prompt, (), config.max_new_tokens):

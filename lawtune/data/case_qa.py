@@ -17,6 +17,7 @@ from lawtune.data.quality import (
 )
 from lawtune.data.references import (
     ArticleReference,
+    law_key,
     parse_article_references,
     parse_case_references,
 )
@@ -36,7 +37,7 @@ PRECEDENTS = 3
 LEAST_ALIKE = 0.4
 """Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
 
-_PROVISION = re.compile(r"(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?|\s")
+_PROVISION = re.compile(r"(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?")
 _CONSTRUES = re.compile(
     r"제\d+조|규정|조항|의\s*의미|의\s*취지|해석|개념|정의|범위|요건|에\s*해당하는지"
 )
@@ -46,6 +47,7 @@ _AMENDED = re.compile(
 )
 _ITSELF = re.compile(r"(구 [^()‘’“”]+?)\s*\(이하 [‘“]\1[’”](?:이?라고?) 한다\.?\)")
 """구 관세법(이하 ‘구 관세법’이라 한다): what is left without the date."""
+_TERMS = re.compile(r"약관(?!의\s*규제)|면책조항|특약|계약\s?조항|법[률령]?의? ?해석")
 _FACTS = re.compile(
     r"(?P<facts>.{30,220}? (?:사안|경우))(?:에서|에는|에)?, (?P<held>.{4,200}?다)고 (?:한|본) 사례"
 )
@@ -69,7 +71,9 @@ def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator
             pair = None if _lost(cited, library) else _application(case, holding, cited)
             reason = "case: no facts and conclusion to tell apart"
         else:
-            reason = OUTDATED if _lost(cited, library) else _unfit(case, number)
+            reason = _unfit(case, number)
+            if _lost(cited, library) or _unmarked(case, number, cited):
+                reason = OUTDATED
             pair = None
             if reason is None:
                 pair = _holding(case, number, cited)
@@ -91,7 +95,8 @@ def _unfit(case: Case, number: str) -> str | None:
         return "case: issue too long to be asked"
     if phrasing.asked_of(issue) is None:
         return "case: issue that asks nothing"
-    if len(_PROVISION.sub("", issue)) < SHORTEST_ISSUE:
+    words = _PROVISION.sub("", issue).replace(" ", "")
+    if words != issue.replace(" ", "") and len(words) < SHORTEST_ISSUE:
         return "case: issue of little but numbers"
     for text in (issue, summary):
         if reason := incomplete(text):
@@ -108,18 +113,26 @@ def _unfit(case: Case, number: str) -> str | None:
 def _summary(case: Case, number: str) -> str:
     """A 판결요지 without the dates of the amendments that make a statute a former one."""
     text = _AMENDED.sub("", case.summaries.get(number, ""))
-    return one_line(_ITSELF.sub(r"\1", re.sub(r"\((?:이하 같다)?\)", "", text)))
+    return one_line(_ITSELF.sub(r"\1", re.sub(r"\([\s.,]*(?:이하 같다)?[\s.]*\)", "", text)))
 
 
 def _lost(cited: Sequence[ArticleReference], library: Library) -> bool:
     return any(library.has_lost(one) for one in cited if not one.former)
 
 
+def _unmarked(case: Case, number: str, cited: Sequence[ArticleReference]) -> bool:
+    """Whether an issue rests on a former statute and calls it by its name alone."""
+    text = law_key(f"{case.holdings[number]} {case.summaries.get(number, '')}")
+    former = {law_key(one.law) for one in cited if one.former}
+    return any(law in text and f"구{law}" not in text for law in former)
+
+
 def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPair:
     """Interpretation where the issue construes a provision that is named, else analysis."""
     issue, summary = phrasing.issue_of(case.holdings[number]), _summary(case, number)
     asked = phrasing.asked_of(issue)
-    provision = _construed(issue, summary, cited) if _CONSTRUES.search(issue) else None
+    standing = [one for one in cited if not speaks_of_past_law(one.label, case.date)]
+    provision = _construed(issue, summary, standing) if _CONSTRUES.search(issue) else None
     key = case.number + issue
     if provision is None:
         question = phrasing.phrase(
@@ -164,7 +177,10 @@ def _construed(
     issue: str, summary: str, cited: Sequence[ArticleReference]
 ) -> ArticleReference | None:
     """The cited provision that an issue is about: one that it names, else one that the summary
-    does, else the only one."""
+    does, else the only one. None where the issue is what a contract's terms (약관) mean, or how law
+    is construed at all."""
+    if _TERMS.search(issue) and not any(_names(issue, reference) for reference in cited):
+        return None
     for text in (issue, summary):
         for reference in cited:
             if _names(text, reference):
@@ -188,7 +204,10 @@ def _application(case: Case, holding: str, cited: Sequence[ArticleReference]) ->
     if unclear(match["facts"]) or unclear(match["held"]):
         return None
     labels = list(dict.fromkeys(reference.label for reference in cited))
-    answer = f"{', '.join(labels)}에 따라 판단하면 {match['held']}."
+    # What the conclusion names need not be said before it.
+    told = all(_names(match["held"], reference) for reference in cited)
+    lead = "" if told else f"{', '.join(labels)}에 따라 판단하면 "
+    answer = f"{lead}{match['held']}."
     if _PROCEDURE.search(holding) or speaks_of_past_law(answer, case.date):
         return None
     return new_pair(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lawtune.prompt import PromptTemplate
+from lawtune.prompt import PromptTemplate, as_words
 from lawtune.records import QAPair
 
 MIN_PROMPT_TOKENS = 16
@@ -67,7 +67,7 @@ def encode_pairs(
     for pair in pairs:
         prompt_text = template.render(pair.question, pair.type, pair.context, tokenizer)
         prompt = encode_text(tokenizer, prompt_text)
-        answer = encode_text(tokenizer, pair.answer)
+        answer = encode_text(tokenizer, as_words(pair.answer, tokenizer))
         if not answer:
             report.dropped_empty.append(pair.id)
             continue

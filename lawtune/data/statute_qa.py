@@ -47,10 +47,14 @@ _PENALTY = re.compile(
 _STARTS_ELSEWHERE = re.compile(
     r"^(?:당사자|상대방|그|이|이를|해당|당해|동|위|각|같은|이러한|다만|그러나)\s"
 )
+_SHORT_NAME = re.compile(r"\s?\(이하(?: 이 조에서)? [\"“‘]([^\"”’()]+)[\"”’](?:이?라) 한다\)")
 _DISCRETION = re.compile(r"(?:특별?히 |특별한 사정이 있어 )?필요(?:하다고 인정)?[하한할되]\S* ")
 _THIS_LAW = re.compile(r"(?<![가-힣])(?:이|본) ?법(?:률)?(?=[에을의이등 ])|이하 ")
 # What a rule takes up from an article or a chapter that the question does not quote.
-_THAT = re.compile(r"(?<![가-힣])그 (?=(기간|절차|법원|기일|사건|신청|청구|결정|재판|처분))")
+_THAT = re.compile(
+    r"(?<![가-힣])그 (?=(기간|절차|법원|기일|사건|신청|청구|결정|재판|처분|동산|부동산|물건|토지"
+    r"|통지|등기))"
+)
 # What a rule does to something that only its condition names.
 _IT = re.compile(r"(?:[가-힣]+으로 정하는 바에 따라 )?(?:이를|이에|그에|이와) ")
 _TOPIC = re.compile(r"[가-힣][은는]$")
@@ -92,6 +96,8 @@ def _cannot_be_explained(article: Article, titles: Counter[str]) -> str | None:
     text = render_article(article)
     if not text:
         return "article without text"
+    if any(map(is_deleted, article.provisions)):
+        return "article with a deleted paragraph"
     if lacks_promised_items(text):
         return "list lost in the source"
     if len(text) > LONGEST_ANSWER:
@@ -188,7 +194,7 @@ def _rule(statute: Statute, text: str) -> _Rule | None:
             templates += phrasing.APPLY_UNNAMED
     else:
         return None
-    then = f"{match['then']} {more}".strip()
+    then = _without_unused_names(f"{match['then']} {more}".strip())
     if _STARTS_ELSEWHERE.search(case) or len(_DISCRETION.sub("", case)) < SHORTEST_CASE:
         return None
     whole = f"{case} {then}"
@@ -199,6 +205,15 @@ def _rule(statute: Statute, text: str) -> _Rule | None:
     if _THIS_LAW.search(case) or _DELEGATES.search(then):
         return None
     return _Rule(case, then, templates, parts)
+
+
+def _without_unused_names(text: str) -> str:
+    """A text without the short names that it gives (이하 "자료"라 한다) and never uses."""
+
+    def keep(match: re.Match[str]) -> str:
+        return match[0] if text.count(match[1]) > 1 else ""
+
+    return _SHORT_NAME.sub(keep, text)
 
 
 def _recurs(case: str, article: Article, said: Mapping[str, set[str]]) -> bool:
@@ -217,6 +232,8 @@ def _ask(then: str) -> str:
     """What to ask of one who acts, up to its ending: 무엇을 할 수 있(나요)."""
     if _has_topic(" ".join(then.split()[:2])):
         return "어떻게 되"  # someone else acts
+    if then.endswith("여서는 아니 된다."):
+        return "무엇을 하여서는 안 되"
     if then.endswith("할 수 있다."):
         return "무엇을 할 수 있"
     if then.endswith("야 한다."):

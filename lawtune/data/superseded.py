@@ -20,15 +20,30 @@ _RENUMBERED = """
 민사소송법 2002-07-01, 마약법 2000-07-01,
 변호사법 2000-07-29, 조세범 처벌법 2010-01-01, 관세법 2001-01-01, 지방세법 2011-01-01,
 의료법 2007-04-11, 약사법 2007-04-11, 집회 및 시위에 관한 법률 2007-05-11,
-경범죄 처벌법 2013-03-22, 건축법 2008-03-21, 주택법 2016-08-12, 보험업법 2003-08-30
+경범죄 처벌법 2013-03-22, 건축법 2008-03-21, 주택법 2016-08-12, 보험업법 2003-08-30,
+외국환거래법 2009-02-04, 도시 및 주거환경정비법 2018-02-09, 군형법 2009-11-02,
+아동·청소년의 성보호에 관한 법률 2013-06-19, 부가가치세법 2013-07-01, 국세징수법 2021-01-01,
+국제사법 2022-07-05, 행정심판법 2010-07-25, 지방자치법 2022-01-13, 부동산등기법 2011-10-13,
+여객자동차 운수사업법 2008-03-21, 국민연금법 2007-07-23, 고용보험법 2007-05-11,
+식품위생법 2009-08-07, 전기통신사업법 2010-09-23, 농지법 2007-04-11,
+신용정보의 이용 및 보호에 관한 법률 2009-10-02, 도로법 2014-07-15, 하천법 2008-04-07
 """
 """Statute and the day from which its articles bear today's numbers (전부개정)."""
 
 _CHANGED = """
-형사소송법 제312조 2008-01-01, 산업재해보상보험법 제125조 2023-07-01,
-특정범죄 가중처벌 등에 관한 법률 제5조의4 2016-01-06
+형사소송법 제312조 2008-01-01, 형사소송법 제313조 2016-05-29, 형사소송법 제314조 2008-01-01,
+형사소송법 제316조 2008-01-01, 형사소송법 제457조의2 2017-12-19,
+형법 제37조 2004-01-20, 형법 제57조 2014-12-30, 형법 제247조 2013-04-05, 형법 제297조 2013-06-19,
+형법 제298조 2023-09-21, 형법 제328조 2024-06-27,
+산업재해보상보험법 제125조 2023-07-01, 노동조합 및 노동관계조정법 제81조 2020-06-09,
+특정범죄 가중처벌 등에 관한 법률 제5조의4 2016-01-06,
+성폭력범죄의 처벌 등에 관한 특례법 제14조 2018-12-18,
+폭력행위 등 처벌에 관한 법률 제2조 2016-01-06, 폭력행위 등 처벌에 관한 법률 제3조 2016-01-06,
+공직선거법 제18조 2004-03-12, 민법 제1112조 2024-04-25, 상법 제341조 2012-04-15,
+상법 제398조 2012-04-15
 """
-"""Article and the day from which it says something else, in a statute that kept its numbers."""
+"""Article and the day from which it says something else (or is read otherwise), in a statute that
+kept its numbers. Named anywhere, the statute with it: a decision says 제125조 for short."""
 
 _REPEALED = """
 증권거래법 2009-02-04, 선물거래법 2009-02-04, 신탁업법 2009-02-04, 증권투자신탁업법 2009-02-04,
@@ -48,18 +63,20 @@ _REPEALED = """
 부동산 가격공시 및 감정평가에 관한 법률 2016-09-01, 임대주택법 2015-12-29,
 조세감면규제법 1999-01-01, 특별소비세법 2008-01-01, 의료보험법 2000-07-01, 섭외사법 2001-07-01,
 행형법 2008-12-22, 정기간행물의 등록 등에 관한 법률 2005-07-28, 공중위생법 1999-08-09,
-유해화학물질 관리법 2015-01-01, 수질환경보전법 2007-11-18
+유해화학물질 관리법 2015-01-01, 수질환경보전법 2007-11-18,
+금융실명거래 및 비밀보장에 관한 긴급재정경제명령 1997-12-31, 금치산자 2013-07-01,
+한정치산자 2013-07-01, 호주상속 2008-01-01
 """
-"""Statute and the day from which it is no more, or bears another name."""
+"""Statute or institution and the day from which it is no more, or bears another name."""
 
 LAG = 2
 """Years for which courts go on citing the old law: for acts before the change."""
 
 
 def _until(listed: str) -> dict[str, str]:
-    """Each name, packed, and the day up to which a decision may mean what is no more."""
+    """Each name and the day up to which a decision may mean what is no more."""
     rows = (item.rsplit(" ", 1) for item in " ".join(listed.split()).split(", "))
-    return {_packed(name): f"{int(day[:4]) + LAG}{day[4:]}" for name, day in rows}
+    return {name: f"{int(day[:4]) + LAG}{day[4:]}" for name, day in rows}
 
 
 def _packed(text: str) -> str:
@@ -67,42 +84,68 @@ def _packed(text: str) -> str:
 
 
 def _any_of(names: Iterable[str], between: str = "") -> str:
-    return "|".join(between.join(name) for name in sorted(names, key=len, reverse=True))
+    longest_first = sorted(map(_packed, names), key=len, reverse=True)
+    return "|".join(between.join(name) for name in longest_first)
 
 
 _RENUMBERED_UNTIL, _CHANGED_UNTIL = _until(_RENUMBERED), _until(_CHANGED)
 _REPEALED_UNTIL = _until(_REPEALED)
-_UNTIL = _RENUMBERED_UNTIL | _CHANGED_UNTIL | _REPEALED_UNTIL
+_UNTIL = {_packed(name): day for name, day in (_RENUMBERED_UNTIL | _REPEALED_UNTIL).items()}
 _FORMER = "†"
+_BETWEEN = "[ ·ㆍ]?"
 _NUMBERED = re.compile(
-    rf"({_FORMER})?(?:({_any_of(_RENUMBERED_UNTIL)})(?:시행령|시행규칙)?(?:\([^()]*\))?제\d+조"
-    rf"|({_any_of(_CHANGED_UNTIL)})(?!의\d))"
+    rf"({_FORMER})?({_any_of(_RENUMBERED_UNTIL)})(?:시행령|시행규칙)?(?:\([^()]*\))?제\d+조"
 )
-_NAMED = re.compile(rf"(?<![가-힣])(구\s?)?({_any_of(_REPEALED_UNTIL, '[ ·ㆍ]?')})")
+_NAMED = re.compile(rf"(?<![가-힣])(구\s?)?({_any_of(_REPEALED_UNTIL, _BETWEEN)})")
 
 
 def speaks_of_past_law(text: str, date: str) -> bool:
     """Whether `text`, as of `date` (ISO), takes for the law of today what was that of its day: an
     article by a number that it bears no longer, a statute that is no more or bears another name,
     without saying so (구 근로기준법), or what was in force then (현행)."""
-    marked = _packed(re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text))
-    found = [(former, law or article) for former, law, article in _NUMBERED.findall(marked)]
+    marked = re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text)
+    found = _NUMBERED.findall(_packed(marked))
     found += [(former, _packed(name)) for former, name in _NAMED.findall(text)]
     outdated = any(not former and date < _UNTIL[name] for former, name in found)
-    return outdated or bool(re.search(r"(?<![가-힣])현행(?!범)", text))
+    changed = any(date < day and _names(marked, article) for article, day in _CHANGED_UNTIL.items())
+    return outdated or changed or bool(re.search(r"(?<![가-힣])현행(?!범)", text))
+
+
+def _names(marked: str, article: str) -> bool:
+    law, number = article.rsplit(" ", 1)
+    named = re.search(rf"(?<![{_FORMER}가-힣]){_BETWEEN.join(_packed(law))}", marked)
+    return bool(named and re.search(rf"{number}(?!의 ?\d)", marked))
 
 
 WITHOUT_EFFECT = frozenset({"형법 제269조", "형법 제270조"})
 """Articles that stand in the code and apply no more: abortion, by 헌재 2019. 4. 11. 2017헌바127."""
 
-_GIVEN_UP = {
+_GIVEN_UP = (
+    # That a strike as such obstructs business: 2007도482 전원합의체 판결.
+    ("2011-03-17", re.compile("(?:파업|노무의 제공을 거부|쟁의행위).*업무방해|업무방해.*파업")),
+    # That one works with one's hands until sixty: 2018다248909 전원합의체 판결.
+    ("2019-02-21", re.compile("가동연한")),
+    # That a transaction without the board's resolution fails where the other party could have known
+    # of that: 2015다45451 전원합의체 판결.
+    ("2021-02-18", re.compile("이사회.*알 수 있었")),
+    # That one who holds land in his name for another embezzles it: 2016도18761 전원합의체 판결.
+    ("2021-02-18", re.compile("명의(?:신탁|수탁).*횡령|횡령.*명의(?:신탁|수탁)")),
+    # That entering against the presumed will is trespass: 2017도18272 전원합의체 판결.
+    ("2022-03-24", re.compile("주거침입.*의사에 반")),
+    # That a prosecutor's record is evidence once genuine: 형사소송법 제312조 제1항 of that day.
+    ("2022-01-01", re.compile("검사.*작성.*피의자신문조서")),
     # The motive of a change of penal law (형법 제1조 제2항): 2020도16420 전원합의체 판결.
-    "2022-12-22": re.compile("반성적 고려"),
+    ("2022-12-22", re.compile("반성적 고려")),
+    # That rules of employment may worsen without consent: 2017다35588 전원합의체 판결.
+    ("2023-05-11", re.compile("사회통념상 합리성")),
+    # That indecent assault takes force that one can hardly resist: 2018도13877 전원합의체 판결.
+    ("2023-09-21", re.compile("강제추행.*항거")),
     # That ordinary wages (통상임금) be fixed: 2020다247190 전원합의체 판결.
-    "2024-12-19": re.compile("통상임금.*고정(?:적|성)|고정(?:적|성).*통상임금"),
-}
+    ("2024-12-19", re.compile("통상임금.*고정(?:적|성)|고정(?:적|성).*통상임금")),
+)
+"""Day and doctrine that a later decision of the full bench has given up."""
 
 
 def states_abandoned_doctrine(text: str, date: str) -> bool:
     """Whether `text`, as of `date` (ISO), lays down what the Supreme Court later gave up."""
-    return any(date < day and said.search(text) for day, said in _GIVEN_UP.items())
+    return any(date < day and said.search(text) for day, said in _GIVEN_UP)

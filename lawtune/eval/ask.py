@@ -98,8 +98,8 @@ class Outputs:
 
     @property
     def not_numbers(self) -> int:
-        """How many likelihoods are no number: a model that gives such is broken."""
-        return sum(map(math.isnan, self.likelihood.values()))
+        """How many likelihoods are no finite number: a model that gives such is broken."""
+        return sum(not math.isfinite(value) for value in self.likelihood.values())
 
 
 def ask(model: Model, plan: Plan, progress: Progress, prefix: str) -> Outputs:

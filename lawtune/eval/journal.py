@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lawtune import __version__
 from lawtune.data.privacy import mask
@@ -51,7 +51,7 @@ class JournalledModel:
         self.stale = path.is_file() and begun[:1] != [{"origin": self._origin}]
         rows = [] if self.stale else begun[1:]
         self._said: dict[str, list[Any]] = {row["asked"]: row["said"] for row in rows}
-        self._begun = False
+        self._file: TextIO | None = None
         self.found = sum(map(len, self._said.values()))
 
     def __getattr__(self, name: str) -> Any:
@@ -90,6 +90,8 @@ class JournalledModel:
 
     def forget(self) -> None:
         """Remove the file: the evaluation is done."""
+        if self._file:
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def _once(self, call: list[Any], ask: Callable[[], list[Any]]) -> list[Any]:
@@ -103,16 +105,16 @@ class JournalledModel:
     def _write(self, key: str) -> None:
         row = {"asked": key, "said": self._said[key]}
         try:
-            if not self._begun:
-                # Anew and whole: the last line of a run that was killed may be half a line.
+            if self._file is None:
+                # Anew and whole: the last line of a run that was killed may be half a line. Held
+                # open, so that what another run puts in its place gets none of these rows.
                 known = [{"asked": asked, "said": said} for asked, said in self._said.items()]
                 write_jsonl(self._path, [{"origin": self._origin}, *known])
-                self._begun = True
+                self._file = open(self._path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
                 return
-            with open(self._path, "a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise UserError(f"cannot write to {self._path}: {error.strerror}") from error
 

@@ -21,13 +21,19 @@ from lawtune.config import QUESTION_TYPES
 from lawtune.data.encode import encode_text
 from lawtune.data.ngram_filter import carry_filters
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, read_json_object, sha256, write_json
+from lawtune.files import (
+    atomic_path,
+    read_json_object,
+    require_creatable,
+    sha256,
+    write_json,
+)
 from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, save_tokenizer
 from lawtune.model.legal_model import LegalModel, base_name
 from lawtune.model.load import hash_weights, identify, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
 from lawtune.model.manager import ModelManager
-from lawtune.model.manifest import MANIFEST_FILE, unlisted, write_manifest
+from lawtune.model.manifest import MANIFEST_FILE, unlisted, verify_manifest, write_manifest
 
 TOLERANCE = 1e-5
 """The largest difference of two logits, relative to the largest logit, that counts as equal."""
@@ -98,6 +104,11 @@ def export_merged(model: str, out: Path) -> MergeReport:
     if not (isinstance(folder, Path) and (folder / ADAPTER_WEIGHTS).is_file()):
         raise UserError(f"{model} is not an adapter folder: there is nothing to merge")
     _require_free(out)
+    require_creatable(out)
+    # A folder without a manifest was made elsewhere: there is nothing to compare.
+    damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
+    if damage:
+        raise UserError(f"{folder} is damaged ({damage[0]}): it is not exported")
     loaded = LegalModel.load(folder, device="cpu", dtype=torch.float32)
     for part, home in loaded.folders.items():
         if out.resolve() in (home.resolve(), *home.resolve().parents):
@@ -184,9 +195,11 @@ def _logits_in_fresh_process(folder: Path, probes: Probes) -> Logits:
         content = {name: asdict(probe) for name, probe in probes.items()}
         request.write_text(json.dumps(content), encoding="utf-8")
         # This package first, wherever it was imported from; the folder is local, so no network.
-        search = f"{Path(__file__).parents[2]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        given = os.environ.get("PYTHONPATH")
+        search = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), given)))
         environment = os.environ | {"PYTHONPATH": search, "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, "-m", "lawtune.export.check", folder, request, answer]
+        # -P: no module of that name in the folder that the user happens to stand in.
+        command = [sys.executable, "-P", "-m", "lawtune.export.check", folder, request, answer]
         done = subprocess.run(
             command, env=environment, capture_output=True, encoding="utf-8", check=False
         )

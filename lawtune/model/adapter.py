@@ -121,21 +121,30 @@ def load_adapter(base: Base, folder: Path, trainable: bool = False) -> Any:
         UserError: the folder holds no adapter, it was trained on other weights than this base's,
             or its shapes do not fit.
     """
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
 
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no complete adapter: there is no {name}")
+    kind = read_json_object(folder / ADAPTER_CONFIG).get("peft_type")
+    if kind != "LORA":
+        raise UserError(f"the adapter in {folder} is of PEFT's type {kind}; lawtune knows LORA")
     check_base(base, folder)
     _restore_rows(base, folder)
     try:
-        with quiet_peft():
+        with quiet_peft(), safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
             adapted = PeftModel.from_pretrained(base.model, folder, is_trainable=trainable)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+            missing = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+            missing -= set(file.keys())
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, OSError) as error:
         message = " ".join(str(error).split())[:300]
         raise UserError(
             f"the adapter in {folder} does not fit {base.identity.name}: {message}"
         ) from error
+    if missing:
+        # PEFT would leave them as they were drawn, and only warn.
+        raise UserError(f"the adapter in {folder} is incomplete: no {min(missing)}")
     return adapted.eval()
 
 
@@ -149,7 +158,8 @@ def check_base(base: Base, folder: Path) -> None:
     """
     if not (folder / TRAINING_CONFIG).is_file():
         return
-    recorded = read_json_object(folder / TRAINING_CONFIG).get("base") or {}
+    recorded = read_json_object(folder / TRAINING_CONFIG).get("base")
+    recorded = recorded if isinstance(recorded, dict) else {}
     expected, found = recorded.get("sha256"), base.identity.sha256
     if expected and expected != found:
         raise UserError(

@@ -10,6 +10,7 @@ import torch
 
 from lawtune.config import AnswerConfig
 from lawtune.data.privacy import DASHES, mask
+from lawtune.errors import UserError
 from lawtune.model.cache import keep_rows, new_cache, pad_left, with_cache
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
@@ -17,6 +18,9 @@ Pick = Callable[[torch.Tensor], torch.Tensor]
 
 CACHED_TOKENS = 16_384
 """Tokens whose keys and values a batch may come to hold: 1.2 GB for KoGPT-2 in float32."""
+
+COLDEST = 1e-3
+"""A temperature below this is greedy: dividing by it leaves no other token, or no number."""
 
 _BOUNDARY = re.compile(rf"[^0-9A-Za-z@._%+()\s{re.escape(DASHES)}]|[A-Za-z]\s")
 """After this, no earlier character can be part of a number or address that is still growing."""
@@ -121,11 +125,13 @@ def greedy(logits: torch.Tensor) -> torch.Tensor:
 def sampler(config: AnswerConfig, device: torch.device) -> Pick:
     """Greedy at temperature 0; else tokens drawn, with the config's seed, from the smallest set
     that holds `top_p` of the probability."""
-    if config.temperature <= 0:
+    if config.temperature < COLDEST:
         return greedy
     generator = torch.Generator(device).manual_seed(config.seed)
 
     def draw(logits: torch.Tensor) -> torch.Tensor:
+        if not logits.isfinite().any(dim=-1).all():
+            raise UserError("the model's logits are no numbers: its weights are damaged")
         chances, order = (logits / config.temperature).softmax(dim=-1).sort(descending=True)
         # A token stays if those before it have not yet filled the share: the first always does.
         chances = chances.masked_fill(chances.cumsum(dim=-1) - chances >= config.top_p, 0.0)

@@ -22,9 +22,9 @@ from lawtune.model.decode import (
     shown_text,
 )
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
-from lawtune.model.load import has_tokenizer, load_base, load_tokenizer, max_positions
+from lawtune.model.load import find_base, has_tokenizer, load_base, load_tokenizer, max_positions
 from lawtune.model.manager import ModelManager
-from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
+from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, as_words, make_template, missing_markers
 
 
 class LegalModel:
@@ -76,13 +76,15 @@ class LegalModel:
             template = _template(loaded.identity.path, loaded.tokenizer)
             folders = {"base": loaded.identity.path}
             return cls(loaded.model, loaded.tokenizer, template, name, folders)
+        home = base or _base_of(where)
         try:
-            loaded = load_base(base or _base_of(where), dtype, device)
+            find_base(home)
         except UserError as error:
             raise UserError(
                 f"{name} is an adapter, and its base is missing: {error}. A base that has moved is"
                 " also looked for beside the adapter"
             ) from error
+        loaded = load_base(home, dtype, device)
         model = load_adapter(loaded, where)
         # One that PEFT alone has saved reads as its base does.
         own = has_tokenizer(where)
@@ -144,7 +146,8 @@ class LegalModel:
     def log_likelihood(self, prompt: str, answer: str) -> float:
         """log p(answer | prompt) in nats: the sum over the answer's tokens, EOS not among them.
 
-        Both are taken as given, without a template, and tokenised apart without special tokens.
+        Both are taken as given, without a template, and tokenised apart without special tokens;
+        those that the answer spells are read as words, as in training.
         """
         return self.log_likelihoods([prompt], [answer])[0]
 
@@ -153,7 +156,7 @@ class LegalModel:
     ) -> list[float]:
         """`log_likelihood` of many pairs, in batches of at most `batch_tokens` tokens."""
         requests = [
-            (encode_text(self.tokenizer, prompt), encode_text(self.tokenizer, answer))
+            (encode_text(self.tokenizer, prompt), self._encode_answer(answer))
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
         return log_likelihoods(self.model, requests, batch_tokens, self._first_token)
@@ -162,7 +165,7 @@ class LegalModel:
         """By how many tokens a prompt exceeds what the context leaves beside the longest of its
         `answers`, or beside one of up to `max_new_tokens`; 0 if it fits. That many are cut from
         its head when answers are scored, or generated."""
-        longest = max((len(encode_text(self.tokenizer, answer)) for answer in answers), default=0)
+        longest = max((len(self._encode_answer(answer)) for answer in answers), default=0)
         room = min(max_positions(self.model) - longest, self._room(max_new_tokens))
         return max(0, len(encode_text(self.tokenizer, prompt)) - room)
 
@@ -197,6 +200,9 @@ class LegalModel:
             _, token = step[0]
             if token not in self._stop_ids:
                 yield token
+
+    def _encode_answer(self, answer: str) -> list[int]:
+        return encode_text(self.tokenizer, as_words(answer, self.tokenizer))
 
     def _fit(self, prompt: list[int], max_new_tokens: int) -> list[int]:
         return prompt[-self._room(max_new_tokens) :] or [self._first_token]

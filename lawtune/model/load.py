@@ -109,6 +109,15 @@ def find_tokenizer(name: str) -> Any:
     return load_tokenizer(folder, full_name)
 
 
+def find_base(name: str) -> Path:
+    """The folder of a base, downloaded from the Hub if that is where it is.
+
+    Raises:
+        UserError: there is no such base.
+    """
+    return _locate(name)[0]
+
+
 def identify(name: str) -> BaseIdentity:
     """Find a base's folder (downloading it from the Hub if that is where it is) and hash it.
 
@@ -208,6 +217,8 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UserError(f"device must be auto, cpu or cuda (found {device})")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("device is cuda, but torch finds no CUDA device here; use cpu or auto")
     return torch.device(device)

@@ -75,11 +75,13 @@ def attach_lora(model: Any, config: LoraConfig) -> Any:
 def describe_lora(model: Any) -> dict[str, Any]:
     """The settings of the adapter that `model` has, as PEFT holds them; JSON data."""
     held = model.peft_config[model.active_adapter]
+    targets = held.target_modules
     return {
         "r": held.r,
         "alpha": held.lora_alpha,
         "dropout": held.lora_dropout,
-        "target_modules": sorted(held.target_modules),
+        # A string is a regular expression over the modules' names.
+        "target_modules": targets if isinstance(targets, str) else sorted(targets),
     }
 
 

@@ -173,6 +173,8 @@ class ModelManager:
         )
         missing = [file for file in _REQUIRED[kind] if not (folder / file).is_file()]
         damage += [f"{file}: missing" for file in missing if file not in str(damage)]
+        for path in folder.glob("*.safetensors"):
+            damage += _check_safetensors(path)
         if not (folder / MANIFEST_FILE).is_file():
             damage.append(f"{MANIFEST_FILE}: missing, so it was not written to its end")
         base = described.get("base")

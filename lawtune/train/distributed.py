@@ -120,20 +120,31 @@ class Team(Alone):
 
 
 @contextmanager
-def joined_team() -> Iterator[Alone]:
+def joined_team(device: str = "auto") -> Iterator[Alone]:
     """The processes that torchrun has started with this one, or this one alone.
 
     Errors that every process meets are marked as said by the first one.
 
+    Args:
+        device: `train.device`; but for `cpu`, each process takes a GPU of its own where there are
+            any.
+
     Raises:
+        UserError: this machine has fewer GPUs than processes.
         LostProcessError: another process ended before its time, so this one cannot go on.
     """
     if not all(name in os.environ for name in _LAUNCHED) or os.environ["WORLD_SIZE"] == "1":
         yield Alone()
         return
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        place, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if place >= there:
+            raise UserError(
+                f"torchrun has started more processes here than there are GPUs ({there}); start"
+                " one for each, or set train.device to cpu"
+            )
+        torch.cuda.set_device(place)
     try:
         if not distributed.is_initialized():
             # What the processes say to one another lies in main memory, gradients on the GPU.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from lawtune.data.corpus import Document
 from lawtune.data.encode import Window, encode_text
 from lawtune.model.load import max_positions
+from lawtune.records import evenly
 
 PROMPT_CHARACTERS = 200
 CONTINUATION_TOKENS = 120
@@ -32,9 +33,8 @@ class HeldOut:
         self._bytes: dict[str, int] = {}
         for source in sorted({document.source for document in found}):
             own = [document for document in found if document.source == source]
-            sample = own[:: max(1, len(own) // documents)][:documents]
             self._windows[source], self._bytes[source] = [], 0
-            for document in sample:
+            for document in evenly(own, documents):
                 ids = encode_text(tokenizer, document.text)[: window - 1]
                 whole = (tokenizer.bos_token_id, *ids)
                 self._windows[source].append(Window(whole, 1, document.name))
@@ -74,7 +74,7 @@ def sample_continuations(
     articles = [d for d in found if d.source == "statute" and len(d.text) > 2 * PROMPT_CHARACTERS]
     samples = []
     torch.manual_seed(seed)
-    for article in articles[:: max(1, len(articles) // max(count, 1))][:count]:
+    for article in evenly(articles, count):
         prompt = article.text[:PROMPT_CHARACTERS]
         while len(encode_text(tokenizer, prompt)) >= max(1, limit // 2):
             prompt = prompt[: len(prompt) * 3 // 4]
@@ -86,6 +86,7 @@ def sample_continuations(
             max_new_tokens=min(CONTINUATION_TOKENS, limit - len(ids)),
             do_sample=True,
             top_p=0.95,
+            top_k=0,
             pad_token_id=tokenizer.pad_token_id,
         )
         text = tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True)

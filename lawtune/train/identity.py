@@ -1,12 +1,16 @@
 """What a run is: the settings and inputs that its result depends on."""
 
+from pathlib import Path
 from typing import Any
 
 from lawtune.config import FinetuneConfig, PretrainConfig, to_dict
 from lawtune.data.encode import hash_windows
 from lawtune.errors import UserError
+from lawtune.files import sha256
+from lawtune.model.adapter import ADAPTER_WEIGHTS
+from lawtune.model.load import identify
 from lawtune.train.inputs import EncodedSplit
-from lawtune.train.prepare import Subject
+from lawtune.train.prepare import Subject, adapter_folder
 
 _FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
 _FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard", "train.memory_limit")
@@ -38,6 +42,38 @@ def run_settings(tree: dict[str, Any]) -> dict[str, Any]:
     """The settings of a fine-tuning (`to_dict` of its config) that its result depends on."""
     settings = _flatten(tree)
     return {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
+
+
+def finished_identity(record: dict[str, Any]) -> dict[str, Any]:
+    """What a finished run was made of, from its `training_config.json`."""
+    data = record["data"]
+    return run_settings(record["config"]) | {
+        "base": record["base"]["sha256"],
+        "adapter": record["adapter"],
+        "training data": data["train"]["sha256"],
+        "validation data": data["validation"] and data["validation"]["sha256"],
+    }
+
+
+def asked_identity(config: FinetuneConfig, adapter: str | None) -> dict[str, Any]:
+    """The same of a run that is asked for, without loading anything.
+
+    Raises:
+        UserError: a file, the base or the adapter is not there.
+    """
+    data = config.data
+    return run_settings(to_dict(config)) | {
+        "base": identify(config.base).sha256,
+        "adapter": adapter and sha256(adapter_folder(adapter) / ADAPTER_WEIGHTS),
+        "training data": data.train and _content(data.train),
+        "validation data": data.validation and _content(data.validation),
+    }
+
+
+def _content(path: str) -> str:
+    if not Path(path).is_file():
+        raise UserError(f"no such file: {path}")
+    return sha256(Path(path))
 
 
 _FREE_IN_PRETRAINING = ("train.device", "train.save_every", "train.evaluate_every")

@@ -1,13 +1,12 @@
 """What a fine-tuning run reads, checked before any hours are spent: options, folders, examples."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import BuildConfig, FinetuneConfig
+from lawtune.config import BuildConfig, FinetuneConfig, to_dict, validate
 from lawtune.data.encode import EncodeReport, Window, encode_pairs
 from lawtune.data.privacy import mask
 from lawtune.data.split import near_duplicates_across
@@ -20,24 +19,6 @@ from lawtune.records import QAPair, fingerprint, read_qa
 
 LISTED = 5
 """How many examples an error message lists."""
-
-_AT_LEAST = {
-    "data.max_length": 2,
-    "lora.r": 1,
-    "train.epochs": 1,
-    "train.batch_size": 1,
-    "train.gradient_accumulation": 1,
-    "train.micro_batch_tokens": 1,
-    "train.cache_budget": 0,
-    "train.memory_limit": 1,
-    "train.max_steps": 1,
-    "train.evaluate_every": 1,
-    "train.save_every": 1,
-    "train.keep_checkpoints": 1,
-    "train.early_stopping_patience": 0,
-    "train.unlikelihood_every": 1,
-    "train.weight_decay": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -94,27 +75,17 @@ class EncodedSplit:
 
 
 def check_settings(config: FinetuneConfig) -> None:
-    """Refuse numbers that no run could use.
+    """Refuse what no run could use, also in a config that was made in Python.
 
     Raises:
-        UserError: a number is out of its range.
+        UserError: a value is out of its range, or two do not go together.
     """
-    for key, least in _AT_LEAST.items():
-        section, name = key.split(".")
-        value = getattr(getattr(config, section), name)
-        if isinstance(value, (int, float)) and not value >= least:
-            raise UserError(f"{key} must be at least {least} (found {value})")
-    for key in ("learning_rate", "max_grad_norm"):
-        value = getattr(config.train, key)
-        if not 0 < value < math.inf:
-            raise UserError(f"train.{key} must be above 0 (found {value})")
+    validate(FinetuneConfig, to_dict(config), "the settings")
     if config.train.shard and config.train.unlikelihood_every:
         raise UserError(
             "train.unlikelihood_every and train.shard do not go together: a process alone cannot"
             " answer questions with layers that are spread over all of them"
         )
-    if not 0 <= config.lora.dropout < 1:
-        raise UserError(f"lora.dropout must be in [0, 1) (found {config.lora.dropout})")
 
 
 def check_out(out: Path, resume: bool) -> None:
@@ -123,6 +94,8 @@ def check_out(out: Path, resume: bool) -> None:
     Raises:
         UserError: it cannot, or it holds a model or checkpoints and `resume` is not asked for.
     """
+    if out == Path():
+        raise UserError("out is empty: give the folder to write to (. for this one is not enough)")
     require_creatable(out)
     if resume:
         return

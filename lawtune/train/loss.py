@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -153,7 +153,7 @@ class LossEngine:
             probe = parts.lower(torch.tensor([[0]], device=self.device), None)
         dtype = self._row_dtype if parts.is_whole else probe.dtype
         unique = tuple(dict.fromkeys(windows))
-        return Plan(unique, parts.is_whole, probe.shape[-1], dtype, self._prefix_key)
+        return Plan(unique, parts.is_whole, probe.shape[-1], dtype, lambda: self._prefix_key)
 
     def logits_plan(self, windows: Sequence[Window]) -> Plan | None:
         """What there is to cache of `windows` beyond that, in memory alone: where only the
@@ -384,7 +384,7 @@ class LossEngine:
     def _lay(self, windows: Sequence[Window]) -> Batch:
         return pack(windows) if self._packs else collate(windows, self.pad_id)
 
-    @cache  # noqa: B019 - the engine lives as long as the run
+    @cached_property
     def _prefix_key(self) -> dict[str, Any]:
         return {
             "weights": hash_lower(self.model, self._parts.boundary),

@@ -16,7 +16,9 @@ def resolve_precision(precision: str, device: torch.device) -> Precision:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        # Builds without oneDNN (Apple's) lack the question, and the products too.
+        has_library = torch.backends.mkldnn.is_available()
+        native = has_library and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bf16" if native else "fp32"
 
 

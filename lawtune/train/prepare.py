@@ -55,7 +55,7 @@ def prepare(config: FinetuneConfig, adapter: str | None) -> Subject:
             f"data.max_length is {config.data.max_length}, but {config.base} reads at most"
             f" {longest} tokens"
         )
-    folder = _adapter_folder(adapter) if adapter else None
+    folder = adapter_folder(adapter) if adapter else None
     # An adapter's initial values are drawn at random: they, too, belong to the seed.
     torch.manual_seed(config.train.seed)
     if folder and (folder / TEMPLATES_FILE).is_file():
@@ -101,8 +101,12 @@ def four_bit_settings(settings: TrainConfig, device: torch.device) -> Any:
     )
 
 
-def _adapter_folder(name: str) -> Path:
-    """The folder of an adapter, given as a path or by its name in the model manager."""
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter, given as a path or by its name in the model manager.
+
+    Raises:
+        UserError: there is none.
+    """
     folder = ModelManager().resolve(name)
     if not isinstance(folder, Path):
         raise UserError(f"--adapter {name}: there is no model folder of that name")

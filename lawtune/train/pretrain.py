@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict
+from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict, validate
 from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
@@ -87,11 +87,12 @@ def pretrain(
             model's context, or `out` cannot be written, holds another run (without `resume`) or one
             with other settings (with it).
     """
-    with joined_team() as team:
+    with joined_team(config.train.device) as team:
         return _pretrain(config, resume, listener, team)
 
 
 def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Alone) -> Pretrained:
+    validate(PretrainConfig, to_dict(config), "the settings")
     out = require_writable(Path(config.out))
     if config.train.window > config.model.context:
         raise UserError(
@@ -233,10 +234,8 @@ class _Run:
             )
 
         self.data = TrainingData(windows, order, settings.epochs)
-        # A run by the clock ends when it ends: it has no number of steps to count up to.
-        by_clock = settings.max_minutes is not None
-        self.total_steps = None if by_clock else self.data.total_steps()
-        self.length = settings.max_minutes * 60 if by_clock else self.total_steps
+        self.total_steps = self.data.total_steps()
+        self.seconds = settings.max_minutes * 60 if settings.max_minutes else None
         self.interrupt = Interrupt(
             lambda text: self._tell({"event": "note", "text": text}), self.team
         )
@@ -254,7 +253,9 @@ class _Run:
         is_main, begin = self.team.is_main, restored and restored.step
         log = TrainingLog(self.out / LOG_FILE, begin) if is_main else None
         self.listeners = [log, *self.listeners] if log else []
-        start = {"step": progress.step, "total_steps": self.total_steps}
+        # A run by the clock ends when it ends: it has no number of steps to count up to.
+        total = None if self.seconds else self.total_steps
+        start = {"step": progress.step, "total_steps": total}
         self._tell({"event": "start", **start, "windows": len(self.data.windows)})
         try:
             with full_disk_is_told(self.out), self.interrupt:
@@ -278,19 +279,13 @@ class _Run:
             self.engine,
             self.data,
             self.optimizer,
-            lambda progress: trapezoid(
-                settings.learning_rate,
-                self._done(progress),
-                self.length,
-                self.length * settings.warmup_share,
-                self.length * settings.decay_share,
-            ),
+            self._learning_rate,
             LoopSettings(
                 seed=settings.seed,
                 max_grad_norm=settings.max_grad_norm,
                 evaluate_every=settings.evaluate_every,
                 save_every=settings.save_every,
-                max_seconds=settings.max_minutes and settings.max_minutes * 60,
+                max_seconds=self.seconds,
                 unlikelihood_every=settings.unlikelihood_every,
             ),
             Hooks(
@@ -321,11 +316,22 @@ class _Run:
         share = self._throughput(record.target_tokens, record.seconds)["peak_share"]
         self._tell({**step_row(record, self.device), "peak_share": round(share, 4)})
 
-    def _done(self, progress: Progress) -> float:
-        return progress.step if self.total_steps is not None else progress.seconds
+    def _learning_rate(self, progress: Progress) -> float:
+        settings = self.settings
+        # Counted in steps, also by the clock: the first of them moves the model already.
+        done = self._share(progress) * self.total_steps
+        warmup, decay = (
+            share * self.total_steps for share in (settings.warmup_share, settings.decay_share)
+        )
+        return trapezoid(settings.learning_rate, done, self.total_steps, warmup, decay)
+
+    def _share(self, progress: Progress) -> float:
+        """How much of the run is done, by its steps or by the clock, whichever will end it."""
+        by_clock = progress.seconds / self.seconds if self.seconds else 0.0
+        return max(progress.step / self.total_steps, by_clock)
 
     def _decays(self, progress: Progress) -> bool:
-        return self._done(progress) > self.length * (1 - self.settings.decay_share)
+        return self._share(progress) > 1 - self.settings.decay_share
 
     def _save(self, progress: Progress) -> None:
         """Save a checkpoint; the last one before the decay is also kept apart."""
@@ -341,19 +347,31 @@ class _Run:
 
     def _restore(self) -> Progress | None:
         """Go on from the newest checkpoint; of a run that is to be longer than when it began to
-        decay, from the last one before that."""
+        decay, from the last one before that.
+
+        Raises:
+            UserError: that one was not kept, or the newest one is of another run.
+        """
         found = newest_valid(self.out)
         if found is None:
             return None
         saved = load_checkpoint(found)
         refuse_another(saved.state["run"], self.identity, str(found))
-        stable = newest_valid(self.out / STABLE_FOLDER)
-        longer = not self._decays(Progress(**saved.state["progress"]))
-        if saved.state["decays"] and longer and stable:
+        if saved.state["decays"] and not self._decays(Progress(**saved.state["progress"])):
+            stable = newest_valid(self.out / STABLE_FOLDER)
+            if stable is None:
+                raise UserError(
+                    f"{found} is of a run whose learning rate had begun to fall, and no state from"
+                    " before that was kept (train.save_every is longer than its stable phase): it"
+                    " cannot become a longer run"
+                )
             saved = load_checkpoint(stable)
         assign(self.model, saved.parameters)
         self.optimizer.load_state_dict(dict(saved.optimizer))
-        return Progress(**saved.state["progress"])
+        progress = Progress(**saved.state["progress"])
+        if self._share(progress) < 1:
+            progress.stopped = None  # It may have been the end of a shorter run.
+        return progress
 
     def _evaluate(self) -> float:
         return self.held_out.loss(self.engine)

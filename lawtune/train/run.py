@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lawtune.config import FinetuneConfig, to_dict
+from lawtune.config import FinetuneConfig
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json_object
 from lawtune.model.load import resolve_device
@@ -25,7 +25,7 @@ from lawtune.train.checkpoint import (
     trainable,
 )
 from lawtune.train.distributed import Alone, joined_team
-from lawtune.train.identity import refuse_another, run_identity, run_settings
+from lawtune.train.identity import asked_identity, finished_identity, refuse_another, run_identity
 from lawtune.train.inputs import (
     TRAINING_CONFIG_FILE,
     EncodedSplit,
@@ -97,7 +97,7 @@ def finetune(
             gradient that is not finite.
     """
     try:
-        with exhaustion_is_told(), joined_team() as team:
+        with exhaustion_is_told(), joined_team(config.train.device) as team:
             return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
     finally:
         give_back()
@@ -113,7 +113,7 @@ def _finetune(
     out = Path(config.out)
     if team.each(resume and is_finished(out))[0]:
         saved = read_json_object(out / TRAINING_CONFIG_FILE)
-        refuse_another(run_settings(saved["config"]), run_settings(to_dict(config)), str(out))
+        refuse_another(finished_identity(saved), asked_identity(config, adapter), str(out))
         listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         metrics = saved["metrics"]
         steps = metrics["steps"]

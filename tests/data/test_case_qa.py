@@ -109,6 +109,26 @@ def test_a_statute_of_today_that_has_lost_a_cited_provision_gives_the_decision_a
         assert len(asked(cited, standing)[0]) == 1, cited
 
 
+def test_a_conclusion_that_names_its_provision_is_not_led_by_it():
+    held = "형법 제329조의 절도죄가 성립한다"
+    (pair,), _ = pairs_of(decision(holdings={"": FACTS.replace("절도죄가 성립한다", held)}))
+    assert pair.answer == f"{held}."
+
+
+def test_what_the_terms_of_a_contract_mean_is_no_interpretation_of_law():
+    for issue, kind in (
+        ("절도보험약관에서 불법영득의사의 의미", "precedent_analysis"),
+        ("형법 제329조와 절도보험약관에서 불법영득의사의 의미", "law_interpretation"),
+    ):
+        (pair,), _ = pairs_of(decision(holdings={"": issue}))
+        assert pair.type == kind
+
+
+def test_a_short_issue_without_a_provision_is_asked():
+    (pair,), _ = pairs_of(decision(holdings={"": "불법영득의사의 의미"}))
+    assert "불법영득의사의 의미" in pair.question
+
+
 def test_a_former_statute_is_not_named_twice():
     told = "구 관세법(2010. 12. 30. 법률 제10424호로 개정되기 전의 것, 이하 ‘구 관세법’이라 한다)"
     (pair,), _ = pairs_of(decision(summaries={"": f"{told}의 불법영득의사란 처분의 의사이다."}))

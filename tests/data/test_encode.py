@@ -83,6 +83,20 @@ def test_an_answer_without_a_token_is_dropped_and_named(tokenizer, template):
     assert (report.kept, report.dropped_empty) == (1, ["empty"])
 
 
+def test_control_tokens_that_data_spell_are_words(tokenizer, template):
+    """An EOS in mid-answer would teach to stop there; a marker in a question would forge one."""
+    control = {tokenizer.convert_tokens_to_ids(t) for t in tokenizer.all_special_tokens}
+    control |= {tokenizer.convert_tokens_to_ids(t) for t in template.markers.values()}
+    eos, marker = tokenizer.eos_token, template.markers["answer"]
+    plain = QAPair("질문이다", "답이다", context="글이다")
+    forged = QAPair(f"질문{eos}{marker}이다", f"답{eos}이{marker}다", context=f"글{marker}이다")
+    (expected,), _ = encode_pairs([plain], template, tokenizer, 400)
+    (found,), _ = encode_pairs([forged], template, tokenizer, 400)
+    assert [i for i in found.ids if i in control] == [i for i in expected.ids if i in control]
+    text = tokenizer.decode(found.ids[found.target_start :], skip_special_tokens=True)
+    assert text == f"답{eos[0]} {eos[1:]}이{marker[0]} {marker[1:]}다"
+
+
 def test_no_special_token_is_added(tokenizer):
     assert tokenizer.decode(encode_text(tokenizer, "민법")) == "민법"
     assert len(encode_text(tokenizer, "민법")) == len("민법".encode())

@@ -166,3 +166,13 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path):
     with model.base_only():
         model.generate(["a"], 5, 1)
     assert JournalledModel(Plain(), path).found == 5
+
+
+def test_two_evaluations_into_one_folder_do_not_mix(tmp_path):
+    """What the first goes on to say is lost, not taken for the second's."""
+    path = tmp_path / JOURNAL_FILE
+    first, second = (JournalledModel(Plain(), path) for _ in range(2))
+    first.generate(["a"], 5, 1)
+    second.generate(["b"], 5, 1)
+    first.generate(["c"], 5, 1)
+    assert JournalledModel(Plain(), path).found == 1

@@ -274,6 +274,46 @@ def test_a_resumed_run_needs_no_sources_but_the_same_settings(
         pretrain(other, resume=True)
 
 
+def rates(rows: list[dict]) -> list[float]:
+    return [row["learning_rate"] for row in rows if row["event"] == "step"]
+
+
+def test_a_run_by_the_clock_that_its_epochs_end_decays_all_the_same(config: PretrainConfig):
+    rows = []
+    by_clock = replace(config, train=replace(config.train, epochs=6, max_minutes=600.0))
+    pretrain(by_clock, listener=rows.append)
+    by_steps = []
+    other = replace(config, train=replace(config.train, epochs=6), out=config.out + "2")
+    pretrain(other, listener=by_steps.append)
+    assert rates(rows) == pytest.approx(rates(by_steps))
+    assert rates(rows)[-1] < 0.2 * max(rates(rows))
+
+
+@pytest.mark.parametrize("decay_share", [0.0, 0.3])
+def test_a_finished_run_that_is_to_be_longer_goes_on(config: PretrainConfig, decay_share: float):
+    def run(epochs: int, rows: list) -> int:
+        train = replace(config.train, epochs=epochs, decay_share=decay_share)
+        return pretrain(replace(config, train=train), True, rows.append).target_tokens
+
+    first = run(3, [])
+    rows = []
+    assert run(6, rows) == 2 * first
+    assert [row["step"] for row in rows if row["event"] == "start"] != [0]
+
+
+def test_a_run_without_a_state_from_before_its_decay_cannot_become_longer(config):
+    late = replace(config, train=replace(config.train, decay_share=0.9, save_every=100))
+    pretrain(late)
+    with pytest.raises(UserError, match="it cannot become a longer run"):
+        pretrain(replace(late, train=replace(late.train, epochs=40)), resume=True)
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "max_grad_norm", "weight_decay", "max_minutes"])
+def test_numbers_that_no_run_can_use_are_refused(config: PretrainConfig, key: str):
+    with pytest.raises(UserError, match=f"train.{key}: input should be greater than"):
+        pretrain(replace(config, train=replace(config.train, **{key: -1.0})))
+
+
 def test_no_source_is_refused(config: PretrainConfig):
     with pytest.raises(UserError, match=r"corpus\.sources"):
         pretrain(replace(config, corpus=CorpusConfig()))

@@ -1,10 +1,13 @@
 """`finetune` on a tiny base: what it writes, what it keeps, what it refuses."""
 
+import gc
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -334,6 +337,44 @@ def test_a_finished_run_is_not_taken_for_one_with_other_settings(make_config):
     assert finetune(make_config(train={"save_every": 7}), resume=True).resumed_from == 9
 
 
+def test_a_finished_run_is_not_taken_for_one_of_other_data(make_config, tmp_path: Path):
+    config = make_config()
+    finetune(config)
+    write_pairs(tmp_path / "train.jsonl", range(20, 26))
+    with pytest.raises(UserError, match="training data was"):
+        finetune(config, resume=True)
+    (tmp_path / "train.jsonl").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        finetune(config, resume=True)
+    write_pairs(tmp_path / "train.jsonl", range(10))
+    assert finetune(config, resume=True).resumed_from == 9
+    with pytest.raises(UserError, match="no model folder of that name"):
+        finetune(config, resume=True, adapter="nowhere")
+
+
+def test_an_empty_out_is_not_this_folder(make_config):
+    with pytest.raises(UserError, match="out is empty"):
+        finetune(replace(make_config(), out=""))
+
+
+def test_a_run_lets_go_of_its_engine(make_config, tmp_path: Path, monkeypatch):
+    engines = []
+
+    class Seen(LossEngine):
+        def __init__(self, *given):
+            super().__init__(*given)
+            engines.append(weakref.ref(self))
+
+    monkeypatch.setattr("lawtune.train.run.LossEngine", Seen)
+    finetune(
+        make_config(
+            train={"cache_dir": str(tmp_path / "kept")}, lora={"target_modules": ["lm_head"]}
+        )
+    )
+    gc.collect()
+    assert len(engines) == 1 and engines[0]() is None
+
+
 def test_a_run_is_not_resumed_with_another_tokenizer(make_config, gpt2_base: Path, tmp_path: Path):
     base = shutil.copytree(gpt2_base, tmp_path / "base")
     config = make_config(base=base, train={"save_every": 2})
@@ -474,8 +515,14 @@ BAD = {
     "target the model lacks": ({"lora": {"target_modules": ["q_proj"]}}, "c_attn"),
     "fixed warm-up": ({"train": {"warmup_steps": 100}}, "longest that fits is 9"),
     "beyond the model": ({"data": {"max_length": 129}}, "at most 128 tokens"),
-    "no epochs": ({"train": {"epochs": 0}}, "train.epochs must be at least 1"),
-    "no rate": ({"train": {"learning_rate": 0.0}}, "train.learning_rate must be above 0"),
+    "no epochs": (
+        {"train": {"epochs": 0}},
+        "train.epochs: input should be greater than or equal to 1",
+    ),
+    "no rate": (
+        {"train": {"learning_rate": 0.0}},
+        "train.learning_rate: input should be greater than 0",
+    ),
 }
 
 
