@@ -49,7 +49,7 @@ _ITSELF = re.compile(r"(구 [^()‘’“”]+?)\s*\(이하 [‘“]\1[’”](?
 """구 관세법(이하 ‘구 관세법’이라 한다): what is left without the date."""
 _TERMS = re.compile(r"약관(?!의\s*규제)|면책조항|특약|계약\s?조항|법[률령]?의? ?해석")
 _FACTS = re.compile(
-    r"(?P<facts>.{30,220}? (?:사안|경우))(?:에서|에는|에)?, (?P<held>.{4,200}?다)고 (?:한|본) 사례"
+    r"(?P<facts>.{30,220}? 사안)(?:에서|에는|에)?, (?P<held>.{4,200}?다)고 (?:한|본) 사례"
 )
 # What was sought or charged, and what a lower court got wrong: no facts, no conclusion of law.
 _PROCEDURE = re.compile(
@@ -68,11 +68,12 @@ def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator
             rejected["case: a later decision changed the law laid down"] += 1
             continue
         if states_outcome(holding):
-            pair = None if _lost(cited, library) else _application(case, holding, cited)
+            lost = _lost(case, number, cited, library)
+            pair = None if lost else _application(case, holding, cited)
             reason = "case: no facts and conclusion to tell apart"
         else:
             reason = _unfit(case, number)
-            if _lost(cited, library) or _unmarked(case, number, cited):
+            if _lost(case, number, cited, library) or _unmarked(case, number, cited):
                 reason = OUTDATED
             pair = None
             if reason is None:
@@ -116,8 +117,11 @@ def _summary(case: Case, number: str) -> str:
     return one_line(_ITSELF.sub(r"\1", re.sub(r"\([\s.,]*(?:이하 같다)?[\s.]*\)", "", text)))
 
 
-def _lost(cited: Sequence[ArticleReference], library: Library) -> bool:
-    return any(library.has_lost(one) for one in cited if not one.former)
+def _lost(case: Case, number: str, cited: Sequence[ArticleReference], library: Library) -> bool:
+    """Whether an issue names or cites a provision that the statute of today lacks."""
+    texts = [one.label for one in cited if not one.former]
+    texts += [case.holdings[number], case.summaries.get(number, "")]
+    return any(map(library.has_lost, texts))
 
 
 def _unmarked(case: Case, number: str, cited: Sequence[ArticleReference]) -> bool:

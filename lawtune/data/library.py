@@ -1,8 +1,10 @@
 """What pairs of question and answer are made from, and the form that every pair takes."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from lawtune.data.provisions import is_deleted
 from lawtune.data.references import ArticleReference, law_key, parse_case_references
@@ -57,18 +59,47 @@ class Library:
         article = self._articles.get(key, {}).get(reference.number)
         return None if article is None or article.deleted else (self.statutes[key], article)
 
-    def has_lost(self, reference: ArticleReference) -> bool:
-        """Whether the statute as it stands today has no such article or 항 any more. A statute that
-        the library lacks has lost nothing."""
-        articles = self._articles.get(law_key(reference.law), {})
-        article = articles.get(reference.number)
-        if article is None or article.deleted:
-            return bool(articles)
-        paragraphs = {p.number: p for p in article.provisions if p.level == "항"}
-        if reference.paragraph is None or not paragraphs:
-            return False
-        found = paragraphs.get(reference.paragraph)
-        return found is None or is_deleted(found)
+    def has_lost(self, text: str) -> bool:
+        """Whether `text` names, without 구, an article, 항 or 호 that its statute as it stands
+        today has no more. A statute that the library lacks has lost nothing."""
+        for match in self._provisions.finditer(text):
+            former, law, *numbers = match.groups(default="")
+            number, branch, paragraph, item, item_branch = numbers
+            article = self._articles[law_key(law)].get(number + (branch and f"의{branch}"))
+            item += item_branch and f"의{item_branch}"
+            if not former and _lacks(article, paragraph, item):
+                return True
+        return False
+
+    @cached_property
+    def _provisions(self) -> re.Pattern[str]:
+        """A provision of one of the statutes: (구), name, article, 항, 호."""
+        names = "|".join(
+            r"[\s·ㆍ]?".join(map(re.escape, key))
+            for key in sorted(self._articles, key=len, reverse=True)
+        )
+        branch = r"(?:의\s*(\d+))?"
+        return re.compile(
+            rf"(?<![가-힣])(구\s*)?({names or '(?!)'})\s*제(\d+)조{branch}"
+            rf"(?:\s*제(\d+)항)?(?:\s*제(\d+)호{branch})?"
+        )
+
+
+def _lacks(article: Article | None, paragraph: str, item: str) -> bool:
+    """Whether an article has no such 항 or 호 ("": none is named)."""
+    if article is None or article.deleted:
+        return True
+    units = {unit.number: unit for unit in article.provisions if unit.level == "항"}
+    if paragraph and units:
+        if paragraph not in units or is_deleted(units[paragraph]):
+            return True
+        below = units[paragraph].children
+    else:
+        below = article.provisions
+    items = {unit.number: unit for unit in below if unit.level == "호"}
+    if not item or not (items or units):
+        return False
+    return item not in items or is_deleted(items[item])
 
 
 def new_pair(

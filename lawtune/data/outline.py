@@ -7,8 +7,8 @@ from lawtune.data.provisions import one_line
 _HEADING = re.compile(
     r"^(?P<label>제\d+(?:의\d+)?(?P<level>[편장절관])(?:의\d+)?)(?:\s+(?P<name>.*))?$"
 )
-_GENERAL = re.compile(r"칙$|^기타|^과태료$")
-"""총칙, 통칙, 보칙, 벌칙 and the like, which tell no subject."""
+_GENERAL = re.compile(r"칙$|^기타|^과태료$|^삭제")
+"""총칙, 통칙, 보칙, 벌칙 and the like, which tell no subject, and what has been taken out."""
 _LEVELS = "편장절관"
 
 SUBJECTS = 2

@@ -30,7 +30,7 @@ TELLING_TITLE = 7
 """A title of fewer characters (임원의 선임) is asked about together with its article's number."""
 
 _ELSEWHERE = re.compile(
-    r"(?<!」 )(?<!」)제\d+조|(?<![가-힣])(?:전|본)(?:\d*조|장|절|편|관)"
+    r"(?<!」 )(?<!」)제\d+조|(?<![가-힣])(?:전|본)(?: ?\d*조|장|절|편|관)"
     r"|(?<![가-힣])이 (?:편|장|절|관)(?=[과의에 ])|준용|동조|앞의|별표"
 )
 _OTHER_PARAGRAPH = re.compile(r"제\d+항|제\d+호|전\d?항|본항|동항|각 ?호|다음|이 조")
@@ -96,6 +96,8 @@ def _cannot_be_explained(article: Article, titles: Counter[str]) -> str | None:
     text = render_article(article)
     if not text:
         return "article without text"
+    if text.startswith("["):
+        return "article that opens with its title"
     if any(map(is_deleted, article.provisions)):
         return "article with a deleted paragraph"
     if lacks_promised_items(text):
@@ -230,10 +232,10 @@ def _has_topic(when: str) -> bool:
 
 def _ask(then: str) -> str:
     """What to ask of one who acts, up to its ending: 무엇을 할 수 있(나요)."""
-    if _has_topic(" ".join(then.split()[:2])):
-        return "어떻게 되"  # someone else acts
     if then.endswith("여서는 아니 된다."):
         return "무엇을 하여서는 안 되"
+    if _has_topic(" ".join(then.split()[:2])):
+        return "어떻게 되"  # someone else acts
     if then.endswith("할 수 있다."):
         return "무엇을 할 수 있"
     if then.endswith("야 한다."):

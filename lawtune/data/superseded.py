@@ -40,6 +40,7 @@ _CHANGED = """
 성폭력범죄의 처벌 등에 관한 특례법 제14조 2018-12-18,
 폭력행위 등 처벌에 관한 법률 제2조 2016-01-06, 폭력행위 등 처벌에 관한 법률 제3조 2016-01-06,
 공직선거법 제18조 2004-03-12, 민법 제1112조 2024-04-25, 상법 제341조 2012-04-15,
+부정경쟁방지 및 영업비밀보호에 관한 법률 제18조 2019-07-09,
 상법 제398조 2012-04-15
 """
 """Article and the day from which it says something else (or is read otherwise), in a statute that
@@ -123,6 +124,8 @@ WITHOUT_EFFECT = frozenset({"형법 제269조", "형법 제270조"})
 _GIVEN_UP = (
     # That a strike as such obstructs business: 2007도482 전원합의체 판결.
     ("2011-03-17", re.compile("(?:파업|노무의 제공을 거부|쟁의행위).*업무방해|업무방해.*파업")),
+    # That he whose name was borrowed is no shareholder: 2015다248342 전원합의체 판결.
+    ("2017-03-23", re.compile("명의(?:차용|대여|를 차용|를 빌).*주주|주주.*명의(?:차용|대여)")),
     # That one works with one's hands until sixty: 2018다248909 전원합의체 판결.
     ("2019-02-21", re.compile("가동연한")),
     # That a transaction without the board's resolution fails where the other party could have known

@@ -109,6 +109,36 @@ def test_a_statute_of_today_that_has_lost_a_cited_provision_gives_the_decision_a
         assert len(asked(cited, standing)[0]) == 1, cited
 
 
+@pytest.mark.parametrize(
+    ("named", "lost"),
+    [
+        ("여신전문금융업법 제70조 제1항 제2호", False),
+        ("여신전문금융업법 제70조 제1항 제3호", True),
+        ("여신전문금융업법 제70조 제1항 제2호의2", True),
+        ("여신 전문금융업법 제70조", False),
+        ("여신전문금융업법 제70조 제2호", True),  # its 호 stand in 항 today
+        ("여신전문금융업법 제70조의2", True),
+        ("구 여신전문금융업법 제71조", False),
+        ("대여신전문금융업법 제71조", False),  # another statute's name
+        ("형법 제355조", False),  # not in the library
+    ],
+)
+def test_provisions_that_a_statute_of_today_has_lost(named: str, lost: bool):
+    items = (Provision("호", "1", "하나"), Provision("호", "2", "둘"))
+    article = Article("70", "벌칙", "", (Provision("항", "1", "다음 각 호", items),))
+    statute = Statute("여신전문금융업법", "법률", "2026-01-01", "2026-01-01", (article,))
+    assert Library.of([statute]).has_lost(f"{named}에 해당하는지 여부") is lost
+
+
+def test_a_former_statute_called_by_its_name_alone():
+    told = {"cited_articles": "구 절도법(2010. 1. 1. 개정되기 전의 것) 제3조"}
+    for holding, count in (
+        ("절도법의 불법영득의사의 의미", 0),
+        ("구 절도법의 불법영득의사의 의미", 1),
+    ):
+        assert len(pairs_of(decision(holdings={"": holding}, **told))[0]) == count
+
+
 def test_a_conclusion_that_names_its_provision_is_not_led_by_it():
     held = "형법 제329조의 절도죄가 성립한다"
     (pair,), _ = pairs_of(decision(holdings={"": FACTS.replace("절도죄가 성립한다", held)}))

@@ -1,6 +1,7 @@
 """What is asked about an article, and what is not."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -158,3 +159,40 @@ def test_paragraphs_and_items_are_told_in_order_with_the_source_on_a_line_of_its
         answers.add(pairs_of(made)[0][0].answer.replace(f"제{number}조", "제N조"))
     text = "제1항 다음 각 호의 사항을 통지한다.\n제1호 성명\n제2항 제1항의 통지는 서면으로 한다."
     assert answers == {text, f"{text}\n(시험법 제N조)"}
+
+
+def test_a_question_names_the_part_of_a_statute_that_it_means():
+    headings = ("제4편 보험", "제2장 손해보험", "제1절 통칙")
+    told = [
+        article("손해액은 그 손해가 발생한 때의 가액으로 한다.", "가액의 산정방법", str(n))
+        for n in range(60)
+    ]
+    questions = [pairs_of(replace(one, headings=headings))[0][0].question for one in told]
+    named = [q for q in questions if "시험법(손해보험)" in q]
+    by_number = [q for q in questions if "시험법 제" in q]
+    assert len(named) + len(by_number) == 60 and min(len(named), len(by_number)) > 5
+
+
+def test_a_short_name_that_is_never_used_is_left_out():
+    text = "임차인이 두 달의 차임을 연체한 때에는 통지서(이하 {}라 한다)를 보내야 한다."
+    (pair,), _ = pairs_of(article(text.format('"연체통지"'), "해지"))
+    assert pair.answer == "시험법 제5조에 따라 통지서를 보내야 한다."
+    (kept,), _ = pairs_of(article(text.format('"통지서"'), "해지"))
+    assert "이하" in kept.answer
+
+
+@pytest.mark.parametrize(
+    ("then", "ask"),
+    [
+        ("이를 알려야 한다.", None),
+        ("임대인에게 알려야 한다.", "어떻게 하여야 하"),
+        ("임대인에게 알린다.", "어떻게 되"),
+        ("임대인에게 통지한다.", "어떻게 하"),
+        ("그 권리를 상실한다.", "어떻게 되"),
+        ("물건을 처분하여서는 아니 된다.", "무엇을 하여서는 안 되"),
+        ("계약을 해지할 수 있다.", "무엇을 할 수 있"),
+    ],
+)
+def test_what_is_asked_of_one_who_acts(then: str, ask: str | None):
+    made, _ = pairs_of(article(f"임차인은 두 달의 차임을 연체한 때에는 {then}", "해지"))
+    assert [ask in pair.question for pair in made] == ([] if ask is None else [True])
