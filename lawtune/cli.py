@@ -4,9 +4,12 @@ What a verb does is in `verbs.py`; nothing heavy is imported before it runs.
 """
 
 import argparse
+import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,8 +34,12 @@ OpenMP library, which torch uses on Linux, looks 300,000 times: where another pr
 that keeps the late thread from running, and training takes several times as long. A few thousand
 cost an idle machine little (docs/benchmarks.md)."""
 
+HELP_WIDTH = 90
+
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+MODEL_HELP = "an adapter's or a model's folder, its name under runs/, starter, or a Hub id"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,13 +149,13 @@ def _add_training(actions: Any) -> None:
     verb = _verb(
         actions, "pretrain", verbs.run_pretrain, "a small model from raw legal text", PretrainConfig
     )
-    verb.add_argument("--config", type=Path, metavar="FILE")
+    verb.add_argument("--config", type=Path, metavar="FILE", help="a recipe (YAML)")
     verb.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
 
     verb = _verb(actions, "finetune", verbs.run_finetune, "tune a LoRA adapter", FinetuneConfig)
     verb.add_argument("--config", type=Path, metavar="FILE", help="a recipe (YAML)")
     verb.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
-    verb.add_argument("--adapter", metavar="M", help="go on from an earlier adapter")
+    verb.add_argument("--adapter", metavar="M", help="go on from an adapter: folder or name")
 
 
 def _add_evaluation(actions: Any) -> None:
@@ -159,11 +166,13 @@ def _add_evaluation(actions: Any) -> None:
         "tuned against base, with intervals",
         EvaluateConfig,
     )
-    verb.add_argument("--model", required=True, metavar="M")
+    verb.add_argument("--model", required=True, metavar="M", help=MODEL_HELP)
     asked = verb.add_mutually_exclusive_group(required=True)
     asked.add_argument("--data", type=Path, metavar="FILE", help="questions and gold answers")
     asked.add_argument("--mcq", type=Path, metavar="FILE", help="multiple-choice questions")
-    verb.add_argument("--out", type=Path, metavar="DIR", help="default: MODEL/evaluation")
+    verb.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: evaluation, in a model's folder"
+    )
     verb.add_argument("--limit", type=_positive, metavar="N", help="a sample of N records, by type")
     _add_source(verb)
     _add_language(verb)
@@ -215,13 +224,13 @@ def _add_models(actions: Any) -> None:
 
 def _add_use(actions: Any) -> None:
     verb = _verb(actions, "export", verbs.run_export, "other formats, each with a parity figure")
-    verb.add_argument("model", metavar="M")
+    verb.add_argument("model", metavar="M", help="an adapter's folder, or its name under runs/")
     verb.add_argument("--format", required=True, choices=["merged"])
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     verb = _verb(actions, "ask", verbs.run_ask, "one answer, streamed", AnswerConfig)
-    verb.add_argument("model", metavar="M")
-    verb.add_argument("question")
+    verb.add_argument("model", metavar="M", help=MODEL_HELP)
+    verb.add_argument("question", help="in quotation marks")
     verb.add_argument("--type", choices=list(QUESTION_TYPES))
     verb.add_argument("--context", type=Path, metavar="FILE", help="a text to refer to")
 
@@ -240,10 +249,7 @@ def _verb(
     text: str,
     schema: type | None = None,
 ) -> argparse.ArgumentParser:
-    epilog = None
-    if schema:
-        rows = (f"  --{key} ({_shown(value)})" for key, value in valid_keys(schema).items())
-        epilog = "config keys and their defaults:\n" + "\n".join(rows)
+    epilog = "config keys and their defaults, as YAML:\n" + _explained(schema()) if schema else None
     verb = actions.add_parser(
         name,
         help=text,
@@ -256,8 +262,19 @@ def _verb(
     return verb
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
+def _explained(config: Any, prefix: str = "") -> str:
+    """A config's docstring, its keys below it, and the same of its sections."""
+    text = " ".join((config.__doc__ or "").replace("`", "").split())
+    parts = ["\n" + textwrap.fill(text, HELP_WIDTH)]
+    entries = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+    for name, value in entries.items():
+        # `--source` says it.
+        if not is_dataclass(value) and name != "sources":
+            shown = value if isinstance(value, str) else json.dumps(value)
+            parts.append(f"  --{prefix}{name} ({shown})")
+    sections = {name: value for name, value in entries.items() if is_dataclass(value)}
+    parts += [_explained(value, f"{prefix}{name}.") for name, value in sections.items()]
+    return "\n".join(parts)
 
 
 def _schema_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> type | None:
@@ -272,7 +289,7 @@ def _schema_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> type | 
 
 
 def _add_language(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--lang", choices=["ko", "en"], default="ko", help="of the report")
+    verb.add_argument("--lang", choices=["ko", "en"], default="ko", help="of what is said")
 
 
 def _add_source(verb: argparse.ArgumentParser) -> None:

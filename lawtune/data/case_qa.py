@@ -145,6 +145,7 @@ def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPa
             case=case.citation,
             court="대법원" if case.court == "대법원" else "법원",
             kind="결정" if case.kind.endswith("결정") else "판결",
+            year=case.date[:4],
             issue=issue,
             asked=asked,
         )
@@ -159,6 +160,7 @@ def _holding(case: Case, number: str, cited: Sequence[ArticleReference]) -> QAPa
         issue=issue,
         asked=asked,
         provision=provision.label,
+        year=case.date[:4],
     )
     named = _names(question, provision) or _names(summary, provision)
     return new_pair(

@@ -80,29 +80,31 @@ APPLY_FACTS = (
     "다음 사안을 관련 조문에 비추어 논하시오. {facts}.",
     "사실관계: {facts}. 적용 법조와 결론은?",
 )
+# What courts make of a provision moves on, and so does the provision: the year belongs to the
+# question, unless the decision is named.
 INTERPRET = (
-    "{asked} 궁금합니다. 법원은 어떻게 해석하고 있나요?",
-    "법을 읽어 봐도 {asked} 잘 모르겠어요. 판례는 어떻게 보고 있나요?",
-    "{asked} 알고 싶어요. 법원의 해석을 알려 주세요.",
-    "{provision}의 해석상 {issue}에 관한 판례의 태도는 무엇입니까?",
-    "{issue}에 관하여 법원은 {provision}{을} 어떻게 해석합니까?",
-    "{provision}{을} 적용할 때 {asked} 설명해 주십시오.",
-    "{issue}에 관하여 {provision}의 해석론을 서술하시오.",
-    "조문: {provision}. 쟁점: {issue}. 판례의 해석은?",
+    "{asked} 궁금합니다. {year}년에 법원은 어떻게 해석하였나요?",
+    "법을 읽어 봐도 {asked} 잘 모르겠어요. {year}년의 판례는 어떻게 보았나요?",
+    "{asked} 알고 싶어요. {year}년에 나온 법원의 해석을 알려 주세요.",
+    "{provision}의 해석상 {issue}에 관한 {year}년 판례의 태도는 무엇입니까?",
+    "{issue}에 관하여 법원은 {year}년에 {provision}{을} 어떻게 해석하였습니까?",
+    "{provision}{을} 적용할 때 {asked} {year}년의 판례에 따라 설명해 주십시오.",
+    "{issue}에 관하여 {provision}의 해석을 {year}년의 판례에 따라 서술하시오.",
+    "조문: {provision}. 쟁점: {issue}. {year}년 판례의 해석은?",
 )
 INTERPRET_NAMED = (
-    "{asked} 궁금합니다. 법원은 어떻게 해석하고 있나요?",
-    "법을 읽어 봐도 {asked} 잘 모르겠어요. 판례는 어떻게 보고 있나요?",
-    "{asked} 알고 싶어요. 법원의 해석을 알려 주세요.",
-    "{issue}에 관한 판례의 태도는 무엇입니까?",
-    "{issue}에 관하여 법원은 어떻게 해석합니까?",
-    "{asked} 판례에 따라 설명해 주십시오.",
-    "{issue}에 관한 판례의 해석을 서술하시오.",
-    "쟁점: {issue}. 판례의 해석은?",
+    "{asked} 궁금합니다. {year}년에 법원은 어떻게 해석하였나요?",
+    "법을 읽어 봐도 {asked} 잘 모르겠어요. {year}년의 판례는 어떻게 보았나요?",
+    "{asked} 알고 싶어요. {year}년에 나온 법원의 해석을 알려 주세요.",
+    "{issue}에 관한 {year}년 판례의 태도는 무엇입니까?",
+    "{issue}에 관하여 법원은 {year}년에 어떻게 해석하였습니까?",
+    "{asked} {year}년의 판례에 따라 설명해 주십시오.",
+    "{issue}에 관한 {year}년 판례의 해석을 서술하시오.",
+    "쟁점: {issue}. {year}년 판례의 해석은?",
 )
 ANALYSE = (
     "{asked} 궁금합니다. {case}에서는 어떻게 보았나요?",
-    "{asked} 다툼이 있었던 사건에서 {court}은 어떤 판단을 내렸나요?",
+    "{asked} 다툼이 있었던 사건에서 {court}은 {year}년에 어떤 판단을 내렸나요?",
     "{case}에서 법원은 {asked}에 대해 뭐라고 했나요?",
     "{case}{은} {issue}에 관하여 어떻게 판단하였습니까?",
     "{issue}에 관한 {court}의 판단을 설명해 주십시오. ({case})",

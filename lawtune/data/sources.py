@@ -87,7 +87,10 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
         raise UserError(f"no such file or folder: {path}")
     files = source_files(path)
     if not files:
-        raise UserError(f"{path}: no .md or .json file in it")
+        raise UserError(f"{path}: no .md or .json file in it (name files of Q&A one by one)")
+    for file in sorted(path.rglob("*")) if path.is_dir() else ():
+        if file.suffix in (".jsonl", ".csv"):
+            report.skip("Q&A in a folder: to be named by itself", str(file))
     for file in files:
         try:
             text = read_text(file)

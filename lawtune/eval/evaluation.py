@@ -142,7 +142,7 @@ def sign(
         head += f"|generate:{generate}|max_new_tokens:{config.max_new_tokens}"
     head += f"|bootstrap:{config.bootstrap} by group, studentised"
     if index:
-        known = f"{len(index.statutes)} statutes, {len(index.cases)} decisions"
+        known = f"{len(index.statutes)} statutes, {len(index.cases)} case numbers"
         head += f"|law:{index.fingerprint}, {known}, as of {index.as_of or 'no date'}"
     return "; ".join([head, *(f"{name} = {METRICS[name].signature()}" for name in names)])
 

@@ -43,7 +43,7 @@ KOREAN = {
     "ece_above": "따라서 보정되지 않았습니다.",
     "ece_within": "따라서 보정이 어긋났다고 볼 증거는 없습니다.",
     "overconfidence": "과신",
-    "overconfidence_definition": "평균 확률 − 맞은 비율. 양수면 과신, 음수면 과소신.",
+    "overconfidence_definition": "평균 확률 − 맞은 비율. 양수면 과신, 음수면 자신감 부족.",
     "calibration_source": "출처: Guo et al. 2017 (arXiv:1706.04599), 같은 수의 구간은 Nixon et al."
     " 2019 (arXiv:1904.01685), 완벽한 모델의 값은 Bröcker & Smith 2007.",
     "excluded_calibration": "확률을 구할 수 없어 뺀 문항: {count}개.",
@@ -52,7 +52,7 @@ KOREAN = {
     " 것으로 봅니다. 법령 조문을 그대로 옮긴 토막은 세지 않습니다. 법령 밖의 토막이 {fewest}개보다"
     " 적은 정답은 판정하지 않습니다.",
     "contamination": {
-        "texts": {"training": "미세조정 자료", "pretraining": "기반 모델의 사전학습 글"},
+        "texts": {"training": "미세조정 자료", "pretraining": "기준 모델의 사전학습 글"},
         "unknown": "오염 검사: 모름. {texts}의 기록이 없어, 모델이 정답을 미리 읽었는지 알 수"
         " 없습니다.",
         "clean": "오염 검사({texts}): 판정한 정답 {judged}개 가운데 모델이 미리 읽은 것은"

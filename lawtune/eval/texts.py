@@ -59,28 +59,28 @@ KOREAN = {
         "chrf": "생성한 답 전체의 글자 n그램 F점수 (1~6그램, β = 2).",
         "bleu": "생성한 답 전체의 글자 단위 BLEU (1~4그램).",
         "bleu_morpheme": "생성한 답 전체의 형태소 단위 BLEU (1~4그램). 문장부호는 뺍니다.",
-        "rouge1": "정답과 함께 가진 형태소의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
-        "rouge2": "정답과 함께 가진 이웃한 두 형태소의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
+        "rouge1": "정답과 공통된 형태소의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
+        "rouge2": "정답과 공통된 이웃한 두 형태소의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
         "rougeL": "형태소 최장 공통 부분열의 F1을 문항마다 구한 평균. 문장부호는 뺍니다.",
         "keyword_coverage": "정답의 내용 형태소(명사, 수사, 어근, 동사, 형용사, 외국어) 가운데"
-        " 답에도 있는 것의 몫. 드문 말일수록 무겁게 세고(내장 말뭉치의 idf), 질문과 참고 자료에"
-        " 이미 있는 말은 정답에서도 답에서도 뺍니다. 문항 평균.",
+        " 답에도 있는 것의 비율. 드문 말일수록 가중치를 크게 두고(내장 말뭉치의 idf), 질문과"
+        " 참고 자료에 이미 있는 말은 정답에서도 답에서도 뺍니다. 문항 평균.",
         "legal_relevance": "답의 조문·판결·법률용어가 정답의 것과 얼마나 일치하는지(F1)의 문항"
         " 평균. 질문과 참고 자료에 이미 있는 것은 양쪽에서 뺍니다.",
-        "legal_term_rate": "생성한 답 전체의 명사 형태소 가운데 내장 법률용어 목록에 있는 말의 몫."
-        " 높다고 좋은 것은 아닙니다.",
-        "citation_verified": "생성한 답의 인용 가운데 색인에서 확인된 것의 몫.",
-        "citation_absent": "생성한 답의 인용 가운데 색인의 그 법령에 없는 조문의 몫.",
+        "legal_term_rate": "생성한 답 전체의 명사 형태소 가운데 내장 법률용어 목록에 있는 말의"
+        " 비율. 높다고 좋은 것은 아닙니다.",
+        "citation_verified": "생성한 답의 인용 가운데 색인에서 확인된 것의 비율.",
+        "citation_absent": "생성한 답의 인용 가운데 색인의 그 법령에 없는 조문의 비율.",
         "citation_mismatch": "생성한 답의 인용 가운데 색인과 어긋나는 것(조문 제목, 항, 인용문,"
-        " 판결의 선고일이나 법원)의 몫.",
-        "citation_unchecked": "생성한 답의 인용 가운데 색인이 다루지 않아 확인하지 못한 것의 몫.",
+        " 판결의 선고일이나 법원)의 비율.",
+        "citation_unchecked": "생성한 답의 인용 가운데 색인이 다루지 않아 확인하지 못한 것의 비율.",
         "citation_f1": "답이 인용한 조문·판결이 자료에 적힌 인용(citations)과 얼마나 일치하는지"
         "(F1)의 문항 평균. 질문과 참고 자료에 이미 있는 것은 양쪽에서 빼고, 정답이 그 밖에 더"
         " 인용한 것은 맞지도 틀리지도 않은 것으로 봅니다.",
         "response_length": "생성한 답의 평균 글자 수 (NFC). 길수록 좋거나 나쁜 것은 아닙니다.",
         "repetition": "생성한 답의 이어진 네 어절(16자를 넘는 어절은 글자로 나눔) 가운데 같은"
-        " 답에서 앞서 나온 것의 몫.",
-        "stopped": "허용한 길이 안에서 모델이 스스로 끝낸 답의 몫.",
+        " 답에서 앞서 나온 것의 비율.",
+        "stopped": "허용한 길이 안에서 모델이 스스로 끝낸 답의 비율.",
     },
     "judgements": {
         "better": "나아짐",
@@ -98,7 +98,7 @@ KOREAN = {
         " 없습니다.",
         "mixed": "엇갈립니다: 한 지표는 나아지고 다른 지표는 나빠졌습니다.",
         "worse": "미세조정한 모델이 기준 모델보다 나쁩니다.",
-        "worse_bits": "나빠졌습니다: 정답을 더 못 예측합니다.",
+        "worse_bits": "나빠졌습니다: 정답 예측이 더 나빠졌습니다.",
         "worse_accuracy": "나빠졌습니다: 정답을 더 못 고릅니다.",
         "none": "기준 모델과의 차이가 확인되지 않았습니다.",
         "unknown": "자료가 적어 기준 모델과의 차이를 판정할 수 없습니다.",
@@ -119,7 +119,7 @@ KOREAN = {
     "small": "작은 평가 자료입니다(출처 {groups}개). 다음보다 작은 차이는 있어도 보이지 않을 수"
     " 있습니다: {sizes}.",
     "large": "다음보다 작은 차이는 있어도 보이지 않을 수 있습니다: {sizes}.",
-    "few_groups": "출처가 {groups}개뿐이어서 구간이 실제보다 좁을 수 있습니다: {metrics}.",
+    "few_groups": "출처가 {most}개가 안 되어 구간이 실제보다 좁을 수 있습니다: {metrics}.",
     "unknown_share": "정답 바이트 가운데 토크나이저가 모르는 것(<unk>): {share}.",
     "unknown_bytes": "정답의 {share}를 토크나이저가 모릅니다(<unk>): 비트/바이트를 토크나이저가"
     " 다른 모델과 비교할 수 없습니다.",
@@ -242,8 +242,8 @@ ENGLISH = {
     "small": "This is a small test set ({groups} source documents). Smaller differences than these"
     " may be there and not show: {sizes}.",
     "large": "Smaller differences than these may be there and not show: {sizes}.",
-    "few_groups": "Only {groups} source documents: the intervals may be narrower than they should"
-    " ({metrics}).",
+    "few_groups": "Fewer than {most} source documents: the intervals may be narrower than they"
+    " should ({metrics}).",
     "unknown_share": "Bytes of the gold answers unknown to the tokenizer (<unk>): {share}.",
     "unknown_bytes": "{share} of the gold answers' bytes are unknown to the tokenizer (<unk>): bits"
     " per byte do not compare with a model of another tokenizer.",

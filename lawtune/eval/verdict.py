@@ -109,14 +109,13 @@ def statements(
         largest = max(entry.get("minimum_detectable") or 0 for entry in main.values())
         text = words["small" if largest > SMALL else "large"]
         reservations.append(text.format(groups=run.get("groups", "-"), sizes=shown))
-    if few := {
-        words["metrics"].get(name, name): entry["groups"]
+    if few := [
+        words["metrics"].get(name, name)
         for name, entry in metrics.items()
         if METRICS[name].better and 0 < entry["groups"] < FEW_GROUPS
-    }:
-        shown = ", ".join(list(few)[:3]) + (", …" if len(few) > 3 else "")
-        text = words["few_groups"].format(groups=min(few.values()), metrics=shown)
-        reservations.append(text)
+    ]:
+        shown = ", ".join(few[:3]) + (", …" if len(few) > 3 else "")
+        reservations.append(words["few_groups"].format(most=FEW_GROUPS, metrics=shown))
     unknown = metrics.get("bits_per_byte", {}).get("unknown_bytes")
     if unknown and unknown > MOST_UNKNOWN:
         reservations.append(words["unknown_bytes"].format(share=f"{unknown:.2%}"))

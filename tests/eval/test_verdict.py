@@ -142,7 +142,7 @@ def test_few_sources_are_said_of_the_metrics_that_they_are_behind():
 
     assert said(chrf=20, rougeL=20) == []
     (few,) = said(chrf=6, rougeL=7, bleu=40)
-    assert "Only 6 source documents" in few and "chrF" in few and "BLEU" not in few
+    assert "Fewer than 20 source documents" in few and "chrF" in few and "BLEU" not in few
     # Nobody judges the length of answers.
     assert said(response_length=3) == []
 
