@@ -113,6 +113,8 @@ def test_help_shows_keys_with_their_defaults():
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert "--train.learning_rate (0.0002)" in done.stdout
     assert "--data.train (null)" in done.stdout
+    assert "--train.shard (false)" in done.stdout and "--train.batch_size (1)" in done.stdout
+    assert "A step is batch_size × gradient_accumulation examples" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP library on Linux")
@@ -147,6 +149,7 @@ def test_an_interrupt_ends_with_130(monkeypatch, capsys):
         (["models", "show", "~nobody-of-that-name/model"], "no model can have the name"),
         (["ask", "starter", "\udcb9\udcce"], "not UTF-8"),
         (["ask", "모델", "질문"], "no such base"),
+        (["ask", "starter", "  "], "the question is empty"),
         (
             ["evaluate", "--model", "starter", "--data", "x", "--limit", "abc"],
             "must be 1 or more",

@@ -135,6 +135,32 @@ def test_a_file_that_is_no_mapping(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_that_comes_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="train stands there twice"):
+        load(tmp_path, "train: {epochs: 1}\nlora: {r: 2}\ntrain: {seed: 2}\n")
+
+
+def test_an_empty_section_keeps_its_defaults(tmp_path):
+    assert load(tmp_path, "train:\nlora: {r: 2}\n").train == config.TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.learning_rate", ".nan"),
+        ("train.learning_rate", ".inf"),
+        ("train.max_grad_norm", "0"),
+        ("lora.dropout", "1.0"),
+        ("lora.alpha", "-1"),
+        ("data.max_length", "1"),
+        ("train.memory_limit", "0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused(tmp_path, key, value):
+    with pytest.raises(UserError, match=f"{key}: input should be"):
+        load(tmp_path, "", {key: value})
+
+
 def test_an_empty_file_is_all_defaults_and_a_missing_one_is_named(tmp_path):
     assert load(tmp_path, "# nothing yet\n") == config.FinetuneConfig()
     with pytest.raises(UserError, match="no such file"):

@@ -68,7 +68,7 @@ kind):
 
 ## What more time would buy
 
-Bits per byte on the way, of fewer documents a kind but in the last row. The learning rate fell to \
+Bits per byte on the way, of fewer documents a kind than above. The learning rate fell to \
 zero over the last {decay:.0%} of the run; before that it stood, so longer training can go on from \
 there.
 

@@ -141,6 +141,27 @@ def test_what_cannot_be_merged_or_overwritten(tmp_path: Path, gpt2_base: Path):
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+def test_a_damaged_adapter_is_not_exported(tmp_path: Path, gpt2_base: Path):
+    adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    path = adapter / "adapter_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged \(adapter_model.safetensors: changed"):
+        export_merged(str(adapter), tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_the_proof_runs_nothing_from_the_folder_that_one_stands_in(
+    tmp_path: Path, gpt2_base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    (tmp_path / "random.py").write_text("raise SystemExit('mine')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert export_merged(str(adapter), tmp_path / "merged").parity.to_adapter <= 1e-5
+
+
 def test_an_export_is_replaced_unless_something_was_added_to_it(tmp_path: Path, gpt2_base: Path):
     adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
     out = tmp_path / "merged"

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
-from peft import PeftModel
+from peft import PeftModel, PromptTuningConfig, get_peft_model
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2LMHeadModel
 
 from lawtune.config import LoraConfig
@@ -23,6 +25,7 @@ from lawtune.model.adapter import (
 )
 from lawtune.model.load import load_base, load_tokenizer
 from lawtune.model.lora import attach_lora
+from lawtune.model.manager import ModelManager
 from lawtune.prompt import make_template, missing_markers
 
 IDS = torch.tensor([[5, 60, 70, 80, 90]])
@@ -162,6 +165,35 @@ def test_shapes_that_do_not_fit(tmp_path: Path, gpt2_base: Path):
     other = tiny.save_base(tmp_path / "wide", tiny.make_gpt2(tokenizer, width=64), tokenizer)
     with pytest.raises(UserError, match="does not fit"):
         load_adapter(load_base(str(other)), folder)
+
+
+def test_a_peft_adapter_of_another_type_is_refused(tmp_path: Path, gpt2_base: Path):
+    """Its base would answer in its place: nobody would notice."""
+    base = load_base(str(gpt2_base))
+    prompted = PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM")
+    get_peft_model(base.model, prompted).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="PROMPT_TUNING"):
+        load_adapter(load_base(str(gpt2_base)), tmp_path)
+
+
+def test_an_adapter_without_all_its_weights_is_refused(tmp_path: Path, gpt2_base: Path):
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base, "all-linear")
+    weights = load_file(folder / "adapter_model.safetensors")
+    gone = min(weights)
+    save_file({k: v for k, v in weights.items() if k != gone}, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=f"incomplete: no {re.escape(gone)}"):
+        load_adapter(load_base(str(gpt2_base)), folder)
+
+
+@pytest.mark.parametrize("size", [0, 700])
+def test_weights_that_were_cut_off_are_told(tmp_path: Path, gpt2_base: Path, size: int):
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="does not fit"):
+        load_adapter(load_base(str(gpt2_base)), folder)
+    (entry,) = ModelManager(tmp_path).list()
+    assert "adapter_model.safetensors" in entry.damage
 
 
 @pytest.mark.parametrize("gone", ["adapter_config.json", "adapter_model.safetensors"])
