@@ -167,6 +167,7 @@ def _add_evaluation(actions: Any) -> None:
         EvaluateConfig,
     )
     verb.add_argument("--model", required=True, metavar="M", help=MODEL_HELP)
+    _add_base(verb)
     asked = verb.add_mutually_exclusive_group(required=True)
     asked.add_argument("--data", type=Path, metavar="FILE", help="questions and gold answers")
     asked.add_argument("--mcq", type=Path, metavar="FILE", help="multiple-choice questions")
@@ -225,12 +226,14 @@ def _add_models(actions: Any) -> None:
 def _add_use(actions: Any) -> None:
     verb = _verb(actions, "export", verbs.run_export, "other formats, each with a parity figure")
     verb.add_argument("model", metavar="M", help="an adapter's folder, or its name under runs/")
+    _add_base(verb)
     verb.add_argument("--format", required=True, choices=["merged"])
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     verb = _verb(actions, "ask", verbs.run_ask, "one answer, streamed", AnswerConfig)
     verb.add_argument("model", metavar="M", help=MODEL_HELP)
     verb.add_argument("question", help="in quotation marks")
+    _add_base(verb)
     verb.add_argument("--type", choices=list(QUESTION_TYPES))
     verb.add_argument("--context", type=Path, metavar="FILE", help="a text to refer to")
 
@@ -290,6 +293,10 @@ def _schema_of(parser: argparse.ArgumentParser, words: Sequence[str]) -> type | 
 
 def _add_language(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--lang", choices=["ko", "en"], default="ko", help="of what is said")
+
+
+def _add_base(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--base", metavar="B", help="where an adapter's base lies, if it has moved")
 
 
 def _add_source(verb: argparse.ArgumentParser) -> None:

@@ -173,7 +173,7 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     out = require_creatable(arguments.out or home / "evaluation")
     about = describe(folder, arguments.mcq or arguments.data) | {"limit": arguments.limit}
     curve = training_rows(folder)
-    model = LegalModel.load(arguments.model)
+    model = LegalModel.load(arguments.model, base=arguments.base)
     with _journalled(model, out) as kept:
         with _evaluation_bar() as bar:
             evaluation = score(kept, bar)
@@ -349,7 +349,7 @@ def run_export(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune export`: write the other format and print its parity."""
     from lawtune.export.merge import export_merged
 
-    report = export_merged(arguments.model, arguments.out)
+    report = export_merged(arguments.model, arguments.out, arguments.base)
     parity = report.parity
     print(
         f"{report.out}: reloaded in a fresh process; logits differ from adapter-on-base by"
@@ -385,7 +385,7 @@ def run_ask(arguments: Arguments, overrides: Overrides) -> None:
     context = read_text(arguments.context) if arguments.context else None
     if not arguments.question.strip():
         raise UserError("the question is empty")
-    model = LegalModel.load(arguments.model)
+    model = LegalModel.load(arguments.model, base=arguments.base)
     prompt = model.render(arguments.question, arguments.type, context)
     if cut := model.overflow(prompt, (), config.max_new_tokens):
         _say(f"the prompt is {cut} tokens too long for the model's context: its head is left out")

@@ -86,7 +86,7 @@ class MergeReport:
     untied: bool
 
 
-def export_merged(model: str, out: Path) -> MergeReport:
+def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport:
     """Merge an adapter into its base, in float32, and write it as a plain Hugging Face folder.
 
     The folder appears only if a fresh process, with transformers alone, loads it and gets the
@@ -94,6 +94,7 @@ def export_merged(model: str, out: Path) -> MergeReport:
 
     Args:
         model: an adapter folder, or its name in the model manager.
+        base: where its base lies, if it has moved since training.
 
     Raises:
         UserError: it is no adapter, `out` is in the way, or the merged model is not equal (the
@@ -109,7 +110,7 @@ def export_merged(model: str, out: Path) -> MergeReport:
     damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
     if damage:
         raise UserError(f"{folder} is damaged ({damage[0]}): it is not exported")
-    loaded = LegalModel.load(folder, device="cpu", dtype=torch.float32)
+    loaded = LegalModel.load(folder, "cpu", torch.float32, base)
     for part, home in loaded.folders.items():
         if out.resolve() in (home.resolve(), *home.resolve().parents):
             raise UserError(f"{out} holds the {part} itself: give another --out")

@@ -81,8 +81,8 @@ class LegalModel:
             find_base(home)
         except UserError as error:
             raise UserError(
-                f"{name} is an adapter, and its base is missing: {error}. A base that has moved is"
-                " also looked for beside the adapter"
+                f"{name} is an adapter, and its base is missing: {error}. If it has moved, put it"
+                " beside the adapter, or give it with --base (from Python: base=)"
             ) from error
         loaded = load_base(home, dtype, device)
         model = load_adapter(loaded, where)

@@ -10,6 +10,7 @@ import tiny
 import torch
 from transformers import AutoModelForCausalLM
 
+from lawtune.cli import main
 from lawtune.config import AnswerConfig
 from lawtune.data.encode import encode_text
 from lawtune.errors import UserError
@@ -368,6 +369,9 @@ class TestLoad:
         with pytest.raises(UserError, match="its base is missing: .*/gone/away"):
             LegalModel.load(folder)
         assert LegalModel.load(folder, base=str(gpt2_base)).has_adapter
+        words = ["ask", str(folder), "질문", "--max_new_tokens", "2"]
+        assert main(words) == 2
+        assert main([*words, "--base", str(gpt2_base)]) == 0
 
     def test_an_adapter_made_elsewhere(self, tmp_path: Path, gpt2_base: Path):
         from peft import LoraConfig, get_peft_model
