@@ -4,11 +4,12 @@ What a verb does is in `verbs.py`; nothing heavy is imported before it runs.
 """
 
 import argparse
+import difflib
 import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -83,6 +84,9 @@ def parse(parser: argparse.ArgumentParser, words: list[str]) -> tuple[Arguments,
     rest, overrides = [], {}
     queue = iter(words)
     for word in queue:
+        if word == "--":
+            rest += [word, *queue]
+            break
         key, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and key in known:
             if not equals:
@@ -96,8 +100,16 @@ def parse(parser: argparse.ArgumentParser, words: list[str]) -> tuple[Arguments,
     arguments, unknown = parser.parse_known_args(rest)
     if unknown:
         keys = f"; valid keys: {', '.join(known)}" if known else ""
-        raise UserError(f"unknown option or argument {unknown[0]}{keys}")
+        raise UserError(f"unknown option or argument {unknown[0]}{_meant(unknown[0], known)}{keys}")
     return arguments, overrides
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """The key that a user may have had in mind: of that last name, or one spelt much like it."""
+    name = word.partition("=")[0].removeprefix("--")
+    ends = [key for key in known if key.rpartition(".")[2] == name]
+    close = ends or difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean --{close[0]}?)" if close else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

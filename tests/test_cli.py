@@ -57,6 +57,11 @@ def test_an_unknown_option_lists_every_key():
         assert key in str(caught.value)
 
 
+def test_what_follows_two_dashes_is_no_option():
+    arguments, overrides = cli.parse(cli.build_parser(), ["ask", "M", "--", "--seed"])
+    assert arguments.question == "--seed" and overrides == {}
+
+
 def test_no_option_may_be_shortened():
     with pytest.raises(UserError, match="unknown option or argument --res"):
         parse("finetune --res")
@@ -79,6 +84,8 @@ def test_a_missing_value(line):
         ("data check {tmp}/gone.jsonl", "no such file: .*gone.jsonl"),
         ("data check {tmp}/bad.jsonl", "bad.jsonl, line 2: not JSON"),
         ("finetune --train.epoch 3", "valid keys: base"),
+        ("finetune --epochs 3", r"did you mean --train\.epochs\?"),
+        ("ask starter 질문 --temprature 1", r"did you mean --temperature\?"),
         ("finetune --train.epochs many", "train.epochs: .*found 'many'"),
         ("finetune --config {tmp}/gone.yaml", "no such file"),
         ("evaluate --model M --data F --limit 0", "must be 1 or more"),
