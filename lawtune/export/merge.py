@@ -27,8 +27,10 @@ from lawtune.files import (
     require_creatable,
     sha256,
     write_json,
+    write_text,
 )
 from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, save_tokenizer
+from lawtune.model.card import CARD_FILE, merged_card
 from lawtune.model.legal_model import LegalModel, base_name
 from lawtune.model.load import hash_weights, identify, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
@@ -128,7 +130,9 @@ def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport
         carry_filters(loaded.folders.values(), temporary)
         found = _logits_in_fresh_process(temporary, probes)
         parity = _compare(found, expected, unchanged)
-        write_json(temporary / "export.json", _describe(folder, temporary, parity, untied))
+        described = _describe(folder, temporary, parity, untied)
+        write_json(temporary / "export.json", described)
+        write_text(temporary / CARD_FILE, merged_card(out.name, described))
         write_manifest(temporary)
         size = sum(path.stat().st_size for path in weight_files(temporary))
     return MergeReport(out, str(folder), base_name(folder), parity, size, untied)

@@ -9,8 +9,9 @@ from typing import Any
 from lawtune import __version__
 from lawtune.config import FinetuneConfig, to_dict
 from lawtune.data.ngram_filter import FILTER_FILE, carry_filters, write_ngram_filter
-from lawtune.files import write_json
+from lawtune.files import write_json, write_text
 from lawtune.model.adapter import save_adapter, write_manifest
+from lawtune.model.card import CARD_FILE, adapter_card
 from lawtune.train.curve import draw_curve
 from lawtune.train.inputs import TRAINING_CONFIG_FILE, EncodedSplit
 from lawtune.train.monitor import Row
@@ -53,6 +54,7 @@ class Outcome:
             "versions": versions(),
         }
         write_json(out / TRAINING_CONFIG_FILE, record)
+        write_text(out / CARD_FILE, adapter_card(out.resolve().name, record))
         write_manifest(out)
 
     def _record_text(self, out: Path) -> None:

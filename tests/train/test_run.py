@@ -38,6 +38,7 @@ FILES = {
     "manifest.json",
     "prompt_templates.json",
     "tokenizer.json",
+    "README.md",
     "training_config.json",
     "training_curve.png",
     "training_log.jsonl",

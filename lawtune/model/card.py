@@ -1,0 +1,93 @@
+"""The README.md of a model folder: what it is, under which licence, and made of what.
+
+Written from what the folder records of itself (`training_config.json`), so that a folder that is
+copied or uploaded still says it. Of local paths only the last name is told.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CARD_FILE = "README.md"
+
+_CARD = """---
+{front}
+---
+
+# {title}
+
+{what} It answers questions about Korean law, in Korean. Its answers are no legal advice: they may \
+be wrong, and cite what does not exist.
+
+| | |
+|---|---|
+{table}
+
+The prompts that it was trained with are in `prompt_templates.json`.
+
+    from lawtune import LegalModel
+
+    print(LegalModel.load("THIS-FOLDER").answer("민법 제750조의 내용을 설명해 주십시오."))
+"""
+
+
+def adapter_card(title: str, record: Mapping[str, Any]) -> str:
+    """The card of an adapter, from its `training_config.json`."""
+    what = f"A LoRA adapter for {_name(record['base'])}, tuned with lawtune."
+    return _card(title, what, "peft", record, record["base"])
+
+
+def merged_card(title: str, described: Mapping[str, Any]) -> str:
+    """The card of a merged model, from its `export.json`."""
+    base = described["base"]
+    what = f"{_name(base)} with a LoRA adapter merged into it ({described['dtype']}), by lawtune."
+    return _card(title, what, "transformers", described["training"], base)
+
+
+def _card(
+    title: str, what: str, library: str, record: Mapping[str, Any], base: Mapping[str, Any]
+) -> str:
+    front = {"license": base.get("licence"), "base_model": base.get("revision") and base["name"]}
+    front |= {"language": "ko", "library_name": library, "pipeline_tag": "text-generation"}
+    rows = {
+        "base": f"{_name(base)}, revision {base.get('revision') or '–'}, SHA-256"
+        f" `{base.get('sha256')}`",
+        "licence": base.get("licence") or "the base states none: ask before you pass it on",
+        **_training(record),
+    }
+    return _CARD.format(
+        front="\n".join(f"{key}: {value}" for key, value in front.items() if value),
+        title=title,
+        what=what,
+        table="\n".join(f"| {key} | {value} |" for key, value in rows.items()),
+    )
+
+
+def _training(record: Mapping[str, Any]) -> dict[str, str]:
+    """What a `training_config.json` has to say; nothing of an adapter that was made elsewhere."""
+    if not record.get("metrics"):
+        return {}
+    lora, train, metrics = record["config"]["lora"], record["config"]["train"], record["metrics"]
+    rows = {f"{name} data": _data(data) for name, data in record["data"].items() if data}
+    rows["adapter"] = f"r {lora['r']}, alpha {lora['alpha']}, on {lora['target_modules']}"
+    rows["training"] = (
+        f"{metrics['steps']} steps, learning rate {train['learning_rate']}, seed {train['seed']}"
+    )
+    if metrics["best_validation_loss"] is not None:
+        before, best = metrics["initial_validation_loss"], metrics["best_validation_loss"]
+        rows["validation loss"] = f"{best:.3f} nats a token, {before:.3f} before training"
+    rows["versions"] = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return rows
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    masked = sum(data["personal_data_masked"].values())
+    return (
+        f"{Path(data['path']).name}: {data['records']:,} questions and answers, SHA-256"
+        f" `{data['sha256']}`, {masked:,} pieces of personal data masked"
+    )
+
+
+def _name(base: Mapping[str, Any]) -> str:
+    name = str(base.get("name"))
+    return Path(name).name if Path(name).is_absolute() else name
