@@ -13,7 +13,6 @@ from typing import Any
 from lawtune.config import QUESTION_TYPES
 from lawtune.errors import UserError
 from lawtune.files import read_json_object, write_json
-from lawtune.records import composed
 
 TEMPLATES_FILE = "prompt_templates.json"
 
@@ -63,18 +62,14 @@ class PromptTemplate:
 
         Args:
             type: one of `QUESTION_TYPES`, or None for the general template.
-            tokenizer: whose control tokens question and context are not to hold; needed by style
-                `chat`.
+            tokenizer: needed by style `chat` only.
 
         Raises:
             UserError: the type is unknown.
         """
-        if not isinstance(question, str):
-            raise UserError(f"a question must be text (found {question!r})")
         if type is not None and type not in QUESTION_TYPES:
             raise UserError(f"unknown question type {type!r}; known: {', '.join(QUESTION_TYPES)}")
         role = type or "general"
-        question, context = (text and as_words(text, tokenizer) for text in (question, context))
         if self.style == "chat":
             return self._render_chat(question, role, context, tokenizer)
         mark = self.markers.get
@@ -119,17 +114,6 @@ class PromptTemplate:
         if not isinstance(template.markers, dict):
             raise UserError(f"{path}: markers must be a JSON object")
         return template
-
-
-def as_words(text: str, tokenizer: Any) -> str:
-    """`text` as a model is given it: NFC, and with a blank in every control token of the tokenizer
-    that it spells, so that no data or question ends an answer (< /s>) or forges a marker."""
-    text = composed(text)
-    held = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    for token in (str(token) for token in held if token.special):
-        if token in text:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text
 
 
 def make_template(template: str, tokenizer: Any) -> PromptTemplate:

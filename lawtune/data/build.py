@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig, to_dict
-from lawtune.data.distractors import choose_distractors
+from lawtune.data.distractors import choose_distractors, without_article
 from lawtune.data.library import Library
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
 from lawtune.data.privacy import mask
@@ -82,8 +82,8 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
 
     splits, spare, capped = _fill(candidates, objection, config, rejected)
     splits, repeats = drop_near_duplicates(splits, config.near_duplicate)
-    learnt = {normalise(pair.answer) for pair in splits["train"]}
-    spare = [pair for pair in spare if normalise(pair.answer) not in learnt]
+    learnt = {without_article(normalise(pair.answer)) for pair in splits["train"]}
+    spare = [p for p in spare if without_article(normalise(p.answer)) not in learnt]
     for name in HELD_OUT:
         splits[name] = choose_distractors(splits[name], config.seed, spare)
     if not any(splits.values()):

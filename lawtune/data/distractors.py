@@ -28,6 +28,11 @@ _BLOCK = 256
 _ARTICLE_AT_THE_END = re.compile(r"\s\([^()]*제\d+조[^()]*\)$")
 
 
+def without_article(answer: str) -> str:
+    """An answer without the article in brackets at its end: what it says, however it is asked."""
+    return _ARTICLE_AT_THE_END.sub("", answer)
+
+
 def choose_distractors(
     pairs: Sequence[QAPair], seed: int, pool: Sequence[QAPair] | None = None
 ) -> list[QAPair]:
@@ -98,7 +103,7 @@ def _four(gold: QAPair, others: Sequence[QAPair], ranked: np.ndarray, unit: Any)
 
 def _in_the_manner_of(gold: QAPair, other: QAPair) -> str:
     """The other answer, with its article in brackets at the end or without, as the gold one is."""
-    text = _ARTICLE_AT_THE_END.sub("", other.answer)
+    text = without_article(other.answer)
     if not _ARTICLE_AT_THE_END.search(gold.answer):
         return text
     article = next((cited for cited in other.citations if "조" in cited), None)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lawtune.prompt import PromptTemplate, as_words
-from lawtune.records import QAPair
+from lawtune.prompt import PromptTemplate
+from lawtune.records import QAPair, composed
 
 MIN_PROMPT_TOKENS = 16
 """A prompt is cut no shorter than this to make room for its answer."""
@@ -65,9 +65,11 @@ def encode_pairs(
     report = EncodeReport()
     windows = []
     for pair in pairs:
-        prompt_text = template.render(pair.question, pair.type, pair.context, tokenizer)
+        question, answer = (as_words(text, tokenizer) for text in (pair.question, pair.answer))
+        context = pair.context and as_words(pair.context, tokenizer)
+        prompt_text = template.render(question, pair.type, context, tokenizer)
         prompt = encode_text(tokenizer, prompt_text)
-        answer = encode_text(tokenizer, as_words(pair.answer, tokenizer))
+        answer = encode_text(tokenizer, answer)
         if not answer:
             report.dropped_empty.append(pair.id)
             continue
@@ -79,6 +81,17 @@ def encode_pairs(
         windows.append(Window((*prompt, *answer), len(prompt), pair.id))
     report.kept = len(windows)
     return windows, report
+
+
+def as_words(text: str, tokenizer: Any) -> str:
+    """`text` as a model is given it: NFC, and with a blank in every control token of the tokenizer
+    that it spells, so that no data or question ends an answer (< /s>) or forges a marker."""
+    text = composed(text)
+    held = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    for token in (str(token) for token in held if token.special):
+        if token in text:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:

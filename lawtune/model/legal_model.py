@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lawtune.config import AnswerConfig
-from lawtune.data.encode import encode_text, unknown_bytes
+from lawtune.data.encode import as_words, encode_text, unknown_bytes
 from lawtune.data.privacy import mask
 from lawtune.errors import UserError
 from lawtune.files import read_json
@@ -24,7 +24,7 @@ from lawtune.model.decode import (
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
 from lawtune.model.load import find_base, has_tokenizer, load_base, load_tokenizer, max_positions
 from lawtune.model.manager import ModelManager
-from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, as_words, make_template, missing_markers
+from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
 
 
 class LegalModel:
@@ -101,8 +101,12 @@ class LegalModel:
         """The prompt for a question, up to where the answer begins.
 
         Raises:
-            UserError: the type is unknown.
+            UserError: the type is unknown, or the question is no text.
         """
+        if not isinstance(question, str):
+            raise UserError(f"a question must be text (found {question!r})")
+        question = as_words(question, self.tokenizer)
+        context = context and as_words(context, self.tokenizer)
         return self.template.render(question, type, context, self.tokenizer)
 
     def answer(

@@ -224,7 +224,7 @@ def test_a_report_tells_of_the_answers_that_an_adapter_was_tuned_on(tmp_path: Pa
     told = "판정한 정답 4개 가운데 2개를 모델이 미리 읽었습니다"
     for name in ("report.html", "evaluation_summary.txt"):
         text = " ".join((tmp_path / "out" / name).read_text("utf-8").split())
-        assert told in text and "모르는 글: 기반 모델의 사전학습 글" in text
+        assert told in text and "모르는 글: 기준 모델의 사전학습 글" in text
 
 
 @pytest.mark.slow

@@ -296,7 +296,7 @@ def test_citations_are_checked_against_what_source_names(data, tmp_path):
         name: report["metrics"][f"citation_{name}"]["value"] for name in ("verified", "absent")
     }
     assert found == pytest.approx({"verified": 1 / 3, "absent": 1 / 3})
-    assert ", 1 statutes, 0 decisions" in report["signature"]
+    assert ", 1 statutes, 0 case numbers" in report["signature"]
     # The same in number, another in content.
     (tmp_path / "other").mkdir()
     changed = law.replace("제1조", "제2조")
