@@ -13,6 +13,10 @@ class UserError(Exception):
     said_elsewhere = False
 
 
+class MissingBaseError(UserError):
+    """There is no base of the name that was given, or it cannot be had."""
+
+
 class StoppedError(Exception):
     """A run stopped because a signal asked it to, its state saved.
 

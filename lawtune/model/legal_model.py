@@ -11,7 +11,7 @@ import torch
 from lawtune.config import AnswerConfig
 from lawtune.data.encode import as_words, encode_text, unknown_bytes
 from lawtune.data.privacy import mask
-from lawtune.errors import UserError
+from lawtune.errors import MissingBaseError, UserError
 from lawtune.files import read_json
 from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
 from lawtune.model.decode import (
@@ -22,7 +22,7 @@ from lawtune.model.decode import (
     shown_text,
 )
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
-from lawtune.model.load import find_base, has_tokenizer, load_base, load_tokenizer, max_positions
+from lawtune.model.load import has_tokenizer, load_base, load_tokenizer, max_positions
 from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
 
@@ -76,15 +76,13 @@ class LegalModel:
             template = _template(loaded.identity.path, loaded.tokenizer)
             folders = {"base": loaded.identity.path}
             return cls(loaded.model, loaded.tokenizer, template, name, folders)
-        home = base or _base_of(where)
         try:
-            find_base(home)
-        except UserError as error:
+            loaded = load_base(base or _base_of(where), dtype, device)
+        except MissingBaseError as error:
             raise UserError(
                 f"{name} is an adapter, and its base is missing: {error}. If it has moved, put it"
                 " beside the adapter, or give it with --base (from Python: base=)"
             ) from error
-        loaded = load_base(home, dtype, device)
         model = load_adapter(loaded, where)
         # One that PEFT alone has saved reads as its base does.
         own = has_tokenizer(where)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lawtune.errors import UserError
+from lawtune.errors import MissingBaseError, UserError
 from lawtune.files import read_json
 from lawtune.model.manager import STARTER, ModelManager
 
@@ -107,15 +107,6 @@ def find_tokenizer(name: str) -> Any:
     """
     folder, full_name, _ = _locate(name)
     return load_tokenizer(folder, full_name)
-
-
-def find_base(name: str) -> Path:
-    """The folder of a base, downloaded from the Hub if that is where it is.
-
-    Raises:
-        UserError: there is no such base.
-    """
-    return _locate(name)[0]
 
 
 def identify(name: str) -> BaseIdentity:
@@ -228,7 +219,7 @@ def _locate(name: str) -> tuple[Path, str, str | None]:
     """(folder, full name, Hub revision) of a base."""
     if name == STARTER:
         if not STARTER_FOLDER.is_dir():
-            raise UserError(
+            raise MissingBaseError(
                 "this installation of lawtune has no starter model; give another base, or make one"
                 " with `lawtune pretrain`"
             )
@@ -237,9 +228,9 @@ def _locate(name: str) -> tuple[Path, str, str | None]:
     if folder.is_dir():
         return folder.resolve(), str(folder.resolve()), None
     if folder.exists():
-        raise UserError(f"{name} is a file; a base is a folder in Hugging Face's layout")
+        raise MissingBaseError(f"{name} is a file; a base is a folder in Hugging Face's layout")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) or name.startswith((".", "/")):
-        raise UserError(f"no such base: there is no folder {name}, and it is no Hub id")
+        raise MissingBaseError(f"no such base: there is no folder {name}, and it is no Hub id")
     snapshot = _download(name)
     return snapshot, name, snapshot.name
 
@@ -259,12 +250,12 @@ def _download(name: str) -> Path:
             huggingface_hub.snapshot_download(**fetch, allow_patterns=["pytorch_model*.bin"])
         return folder
     except RepositoryNotFoundError as error:
-        raise UserError(
+        raise MissingBaseError(
             f"no such base: there is no folder {name} here, and the Hugging Face Hub has no model"
             f" of that name, or it is a private or gated one (then log in with `hf auth login`)"
         ) from error
     except (OSError, ValueError, HfHubHTTPError) as error:
-        raise UserError(
+        raise MissingBaseError(
             f"cannot get the base {name}: there is no folder of that name, and the Hugging Face"
             f" Hub does not answer ({_first_line(error)}). Without a network, download the model"
             f" elsewhere (`hf download {name} --local-dir my-base`), copy the folder here and give"
