@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lawtune.data.provisions import is_deleted
-from lawtune.data.references import ArticleReference, law_key, parse_case_references
+from lawtune.data.references import law_key, parse_case_references
 from lawtune.data.sources import Record
 from lawtune.data.split import case_group
 from lawtune.records import Article, Case, Interpretation, QAPair, Source, Statute, fingerprint
@@ -52,12 +52,6 @@ class Library:
                     if number in library.cases and number != case_group(case):
                         library.citers[number].append((case, part, changed))
         return library
-
-    def article(self, reference: ArticleReference) -> tuple[Statute, Article] | None:
-        """The article as it stands today, or None if the library lacks it or it was deleted."""
-        key = law_key(reference.law)
-        article = self._articles.get(key, {}).get(reference.number)
-        return None if article is None or article.deleted else (self.statutes[key], article)
 
     def has_lost(self, text: str) -> bool:
         """Whether `text` names, without 구, an article, 항 or 호 that its statute as it stands
