@@ -7,6 +7,8 @@ another rule. And some doctrines that fill the reports have been given up by the
 import re
 from collections.abc import Iterable
 
+from lawtune.data.references import law_key
+
 _RENUMBERED = """
 근로기준법 2007-04-11, 노동조합 및 노동관계조정법 1997-03-13,
 산업재해보상보험법 2008-07-01, 국민건강보험법 2012-09-01, 자동차손해배상 보장법 2008-09-29,
@@ -80,18 +82,14 @@ def _until(listed: str) -> dict[str, str]:
     return {name: f"{int(day[:4]) + LAG}{day[4:]}" for name, day in rows}
 
 
-def _packed(text: str) -> str:
-    return re.sub(r"[\s·ㆍ]", "", text)
-
-
 def _any_of(names: Iterable[str], between: str = "") -> str:
-    longest_first = sorted(map(_packed, names), key=len, reverse=True)
+    longest_first = sorted(map(law_key, names), key=len, reverse=True)
     return "|".join(between.join(name) for name in longest_first)
 
 
 _RENUMBERED_UNTIL, _CHANGED_UNTIL = _until(_RENUMBERED), _until(_CHANGED)
 _REPEALED_UNTIL = _until(_REPEALED)
-_UNTIL = {_packed(name): day for name, day in (_RENUMBERED_UNTIL | _REPEALED_UNTIL).items()}
+_UNTIL = {law_key(name): day for name, day in (_RENUMBERED_UNTIL | _REPEALED_UNTIL).items()}
 _FORMER = "†"
 _BETWEEN = "[ ·ㆍ]?"
 _NUMBERED = re.compile(
@@ -105,8 +103,8 @@ def speaks_of_past_law(text: str, date: str) -> bool:
     article by a number that it bears no longer, a statute that is no more or bears another name,
     without saying so (구 근로기준법), or what was in force then (현행)."""
     marked = re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text)
-    found = _NUMBERED.findall(_packed(marked))
-    found += [(former, _packed(name)) for former, name in _NAMED.findall(text)]
+    found = _NUMBERED.findall(law_key(marked))
+    found += [(former, law_key(name)) for former, name in _NAMED.findall(text)]
     outdated = any(not former and date < _UNTIL[name] for former, name in found)
     changed = any(date < day and _names(marked, article) for article, day in _CHANGED_UNTIL.items())
     return outdated or changed or bool(re.search(r"(?<![가-힣])현행(?!범)", text))
@@ -114,7 +112,7 @@ def speaks_of_past_law(text: str, date: str) -> bool:
 
 def _names(marked: str, article: str) -> bool:
     law, number = article.rsplit(" ", 1)
-    named = re.search(rf"(?<![{_FORMER}가-힣]){_BETWEEN.join(_packed(law))}", marked)
+    named = re.search(rf"(?<![{_FORMER}가-힣]){_BETWEEN.join(law_key(law))}", marked)
     return bool(named and re.search(rf"{number}(?!의 ?\d)", marked))
 
 
