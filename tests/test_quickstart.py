@@ -17,11 +17,12 @@ from lawtune.starter import QA
 RECIPE = Path(__file__).parents[1] / "recipes" / "starter.yaml"
 
 
-def test_quickstart_trains_the_recipe_for_one_epoch():
+def test_quickstart_trains_the_recipe_for_one_epoch_with_half_its_steps_against_loops():
     recipe = load_config(FinetuneConfig, RECIPE)
     config = QuickstartConfig()
     assert recipe.lora == config.lora
-    assert replace(recipe.train, epochs=1) == config.train
+    assert recipe.train.unlikelihood_every == 1
+    assert replace(recipe.train, epochs=1, unlikelihood_every=2) == config.train
     assert recipe.data.max_length == config.max_length
     assert recipe.base == "starter"
 

@@ -88,7 +88,7 @@ TRIALS = {
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "chosen": replace(PLAIN, r=64, epochs=3, unlikelihood_every=2),
+    "chosen": replace(PLAIN, r=64, epochs=3, unlikelihood_every=1),
 }
 
 

@@ -23,8 +23,9 @@ ROOM, LONGEST = 2, 128
 """An answer is heard out to this many times the gold one's length, and to so many tokens: by then
 it loops or stops, and the longest one of a batch is what the batch costs."""
 
-LEAST = 0.05
-"""What 1 − p is at least taken for, so that no single token outweighs the others."""
+LEAST = 0.001
+"""What 1 − p is at least taken for, so that −log(1 − p) is a number. Its derivative by the token's
+logit is p as far as that, and below it fades with 1 − p: a greater one leaves the surest loops."""
 
 
 def unlikelihood(losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
