@@ -65,11 +65,9 @@ def encode_pairs(
     report = EncodeReport()
     windows = []
     for pair in pairs:
-        question, answer = (as_words(text, tokenizer) for text in (pair.question, pair.answer))
-        context = pair.context and as_words(pair.context, tokenizer)
-        prompt_text = template.render(question, pair.type, context, tokenizer)
+        prompt_text = render_prompt(template, pair.question, pair.type, pair.context, tokenizer)
         prompt = encode_text(tokenizer, prompt_text)
-        answer = encode_text(tokenizer, answer)
+        answer = encode_text(tokenizer, as_words(pair.answer, tokenizer))
         if not answer:
             report.dropped_empty.append(pair.id)
             continue
@@ -81,6 +79,19 @@ def encode_pairs(
         windows.append(Window((*prompt, *answer), len(prompt), pair.id))
     report.kept = len(windows)
     return windows, report
+
+
+def render_prompt(
+    template: PromptTemplate, question: str, type: str | None, context: str | None, tokenizer: Any
+) -> str:
+    """The prompt for a question, in training and in use alike: its words and its context's are
+    words (`as_words`), the control tokens are the template's own.
+
+    Raises:
+        UserError: the type is unknown.
+    """
+    context = context and as_words(context, tokenizer)
+    return template.render(as_words(question, tokenizer), type, context, tokenizer)
 
 
 def as_words(text: str, tokenizer: Any) -> str:

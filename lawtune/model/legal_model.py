@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lawtune.config import AnswerConfig
-from lawtune.data.encode import as_words, encode_text, unknown_bytes
+from lawtune.data.encode import as_words, encode_text, render_prompt, unknown_bytes
 from lawtune.data.privacy import mask
 from lawtune.errors import MissingBaseError, UserError
 from lawtune.files import read_json
@@ -103,9 +103,7 @@ class LegalModel:
         """
         if not isinstance(question, str):
             raise UserError(f"a question must be text (found {question!r})")
-        question = as_words(question, self.tokenizer)
-        context = context and as_words(context, self.tokenizer)
-        return self.template.render(question, type, context, self.tokenizer)
+        return render_prompt(self.template, question, type, context, self.tokenizer)
 
     def answer(
         self,

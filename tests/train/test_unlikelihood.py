@@ -16,7 +16,7 @@ MARKS = (False, True, True, False, True)
 
 
 def test_the_loss_and_its_derivative_by_definition():
-    p = torch.tensor([1e-6, 0.1, 0.5, 0.9], dtype=torch.float64)
+    p = torch.tensor([1e-6, 0.1, 0.5, 0.9, 0.99], dtype=torch.float64)
     minus_log_p = (-p.log()).requires_grad_()
     loss, factor = unlikelihood(minus_log_p.detach())
     assert loss.tolist() == pytest.approx((-torch.log(1 - p)).tolist(), rel=1e-9)
