@@ -1,20 +1,22 @@
-"""More training pairs for the starter's Q&A than its corpus gives, from larger source folders.
+"""More pairs for the starter's Q&A than its corpus gives, from larger source folders.
 
     python tools/extend_qa.py --source STATUTES DECISIONS
 
-Validation and test stay what `lawtune data build` makes of the corpus, and so do the first pairs of
-`train.jsonl`. Behind these it puts what the same builder makes of the corpus and the given sources
-for training. The split of a source is a hash of its name, whatever else is read, so none of these
-pairs is of a source that is held out; what nearly repeats a held-out answer is left out.
+Validation stays what `lawtune data build` makes of the corpus, and so do the first pairs of
+`train.jsonl` and `test.jsonl`. Behind these it puts what the same builder makes of the corpus and
+the given sources: for training, because a model learns more from it, and for the test, because of
+two hundred questions too few tell small differences from chance. The split of a source is a hash of
+its name, whatever else is read, so the splits have no source in common; what nearly repeats another
+split's answer is left out.
 """
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lawtune.config import QUESTION_TYPES, QuickstartConfig
-from lawtune.data.build import HELD_OUT, build, data_card
+from lawtune.data.build import build, data_card
 from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
 from lawtune.files import write_text
@@ -23,8 +25,8 @@ from lawtune.records import QAPair, fingerprint, write_qa
 from lawtune.starter import CORPUS, QA
 
 PER_TYPE = 660
-"""Of the pairs of a type, eight in ten for training: no type has more than half as many again as
-the rarest."""
+"""Of the pairs of a type, eight in ten for training and one for the test: no type has more than
+half as many again as the rarest."""
 
 
 def main() -> None:
@@ -36,45 +38,55 @@ def main() -> None:
     count = token_counter(find_tokenizer(config.tokenizer))
     built = build([str(CORPUS)], config, count)
     wider = build([*sources, str(CORPUS)], replace(config, per_type=PER_TYPE), count)
-    held_out = [pair for name in HELD_OUT for pair in built.splits[name]]
-    more = further(built.splits["train"], wider.splits["train"], held_out, config.near_duplicate)
-    write_qa(QA / "train.jsonl", [*built.splits["train"], *more])
+    splits, more = dict(built.splits), {}
+    # The test first: what is learnt gives way to what is asked.
+    for name in ("test", "train"):
+        others = [pair for other, pairs in splits.items() if other != name for pair in pairs]
+        more[name] = further(splits[name], wider.splits[name], others, config.near_duplicate)
+        splits[name] = [*splits[name], *more[name]]
+        write_qa(QA / f"{name}.jsonl", splits[name])
+        print(f"{name}: {len(built.splits[name])} pairs of the corpus, {len(more[name])} further")
     write_text(QA / "DATA_CARD.md", data_card(built) + section(more))
-    print(f"{len(built.splits['train'])} training pairs of the corpus, {len(more)} further ones")
 
 
 def further(
-    known: Sequence[QAPair], found: Sequence[QAPair], held_out: Sequence[QAPair], threshold: float
+    known: Sequence[QAPair], found: Sequence[QAPair], others: Sequence[QAPair], threshold: float
 ) -> list[QAPair]:
-    """Those of `found` that are not `known`, and nearly repeat no held-out answer."""
+    """Those of `found` that are not `known`, and nearly repeat no answer of `others`, the pairs of
+    the other splits."""
     seen = {fingerprint(pair.question, pair.answer) for pair in known}
-    ids = {pair.id for pair in [*known, *held_out]}
+    ids = {pair.id for pair in [*known, *others]}
     new = [p for p in found if fingerprint(p.question, p.answer) not in seen and p.id not in ids]
-    twins = near_duplicates_across({"held out": held_out, "training": new}, threshold)
-    repeating = {training for _, training in twins}
+    twins = near_duplicates_across({"others": others, "new": new}, threshold)
+    repeating = {mine for _, mine in twins}
     return [pair for pair in new if pair.id not in repeating]
 
 
-def section(more: Sequence[QAPair]) -> str:
+def section(more: Mapping[str, Sequence[QAPair]]) -> str:
     """What the data card says of the further pairs."""
-    counts, groups = Counter(pair.type for pair in more), {pair.group for pair in more}
-    dates = sorted(pair.source.date for pair in more if pair.source and pair.source.date)
+    everything = [pair for pairs in more.values() for pair in pairs]
+    groups = {pair.group for pair in everything}
+    dates = sorted(p.source.date for p in everything if p.source and p.source.date)
+    counts = {name: Counter(pair.type for pair in pairs) for name, pairs in more.items()}
     lines = [
         "",
-        "## Further training pairs",
+        "## Further pairs",
         "",
-        f"All of the above is what the starter's corpus gives. `train.jsonl` goes on with"
-        f" {len(more):,} pairs that `tools/extend_qa.py` made in the same way of {len(groups):,}"
-        " sources: articles of the corpus and of other statutes, decrees and rules, and decisions"
-        f" of all courts, with `per_type` {PER_TYPE}; dates: {dates[0]} to {dates[-1]}. They are of"
-        " no source that validation or test ask about, and none nearly repeats an answer of theirs."
-        " The texts are law.go.kr's, public domain under article 7 of the Korean Copyright Act;"
-        " each pair names its source.",
+        "All of the above is what the starter's corpus gives. `train.jsonl` goes on with"
+        f" {len(more['train']):,} pairs and `test.jsonl` with {len(more['test']):,} that"
+        f" `tools/extend_qa.py` made in the same way of {len(groups):,} sources: articles of the"
+        " corpus and of other statutes, decrees and rules, and decisions of all courts, with"
+        f" `per_type` {PER_TYPE}; dates: {dates[0]} to {dates[-1]}. The splits have no source in"
+        " common, and no further pair nearly repeats another split's answer. The texts are"
+        " law.go.kr's, public domain under article 7 of the Korean Copyright Act; each pair names"
+        " its source.",
         "",
-        "| type | further pairs |",
-        "|---|---:|",
+        f"| type | {' | '.join(more)} |",
+        "|---|" + "---:|" * len(more),
     ]
-    lines += [f"| {name} (`{kind}`) | {counts[kind]} |" for kind, name in QUESTION_TYPES.items()]
+    for kind, name in QUESTION_TYPES.items():
+        numbers = " | ".join(str(counts[split][kind]) for split in more)
+        lines.append(f"| {name} (`{kind}`) | {numbers} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shipped import corpus_test_pairs
 
 from lawtune.cli import main
 from lawtune.config import CorpusConfig
@@ -16,8 +17,8 @@ from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import assign_split, case_group
 from lawtune.eval.contamination import check_answers, contamination, known_text, statute_runs
 from lawtune.eval.stats import Bootstrap
-from lawtune.records import Case, QAPair, read_qa
-from lawtune.starter import CORPUS, QA
+from lawtune.records import Case, QAPair
+from lawtune.starter import CORPUS
 
 NO_STATUTE = RunSet([])
 
@@ -231,7 +232,7 @@ def test_a_report_tells_of_the_answers_that_an_adapter_was_tuned_on(tmp_path: Pa
 def test_the_shipped_test_answers_are_mostly_new_because_of_the_exclusion():
     """Courts repeat themselves, so some answers stand in other decisions; without the exclusion
     nearly all would."""
-    pairs, statutes = read_qa(QA / "test.jsonl"), statute_runs()
+    pairs, statutes = corpus_test_pairs(), statute_runs()
     records = list(read_source(CORPUS, ReadReport()))
     documents = list(build_documents(lambda: records, CorpusConfig(), CorpusReport()))
     prose = [document for document in documents if document.source != "statute"]

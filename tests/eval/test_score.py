@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from shipped import corpus_test_pairs
 
 from lawtune.cli import main
 from lawtune.config import EvaluateConfig, ScoreConfig
@@ -20,11 +21,10 @@ from lawtune.eval.ask import Answer
 from lawtune.eval.evaluate import evaluate
 from lawtune.eval.report import write_reports
 from lawtune.eval.score import LONGEST_ANSWER, Predictions, read_predictions, score
-from lawtune.records import read_qa
 from lawtune.starter import QA
 
 DATA = QA / "test.jsonl"
-PAIRS = [pair for place, pair in enumerate(read_qa(DATA)) if place % 2 == 0]
+PAIRS = corpus_test_pairs()[::2]
 
 SIMILARITIES = {"chrf": 100, "bleu": 100, "bleu_morpheme": 100}
 SIMILARITIES |= dict.fromkeys(("rouge1", "rouge2", "rougeL"), 1)
@@ -34,7 +34,7 @@ SIMILARITIES |= dict.fromkeys(("keyword_coverage", "legal_relevance"), 1)
 
 @cache
 def scored(kind):
-    """The report of answers made by a rule from the gold ones; half of the test set."""
+    """The report of answers made by a rule from the gold ones; half of the corpus's test set."""
     texts = {pair.id: RULES[kind](pair) for pair in PAIRS}
     return score(PAIRS, predictions_of(texts), ScoreConfig(bootstrap=300)).to_json()
 
