@@ -24,9 +24,9 @@ from lawtune.config import (
     PretrainConfig,
     QuickstartConfig,
     ScoreConfig,
-    valid_keys,
 )
 from lawtune.errors import StoppedError, UserError
+from lawtune.options import valid_keys
 from lawtune.verbs import Arguments, Overrides
 
 SPINS = 2000

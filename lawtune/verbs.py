@@ -19,9 +19,9 @@ from lawtune.config import (
     PretrainConfig,
     QuickstartConfig,
     ScoreConfig,
-    load_config,
 )
 from lawtune.errors import UserError
+from lawtune.options import load_config
 
 Arguments = argparse.Namespace
 Overrides = dict[str, str]

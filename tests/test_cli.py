@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lawtune import cli, verbs
-from lawtune.config import FinetuneConfig, valid_keys
+from lawtune.config import FinetuneConfig
 from lawtune.errors import UserError
+from lawtune.options import valid_keys
 
 
 def parse(line: str):

@@ -17,13 +17,14 @@ MODULES = {
 }
 
 # What each layer may import besides itself. `quickstart` is the whole job: it wires as verbs do.
-GROUND = {"errors", "files", "config"}
+GROUND = {"errors", "files", "config", "options"}
 SHARED = GROUND | {"records", "prompt", "starter"}
 ALLOWED = {
     "lawtune": {"errors", "model"},  # the package's own names, resolved on first use
     "errors": set(),
     "files": {"errors"},
-    "config": {"errors", "files"},
+    "config": set(),
+    "options": {"errors", "files"},
     "records": GROUND,
     "prompt": GROUND,
     "starter": set(),
@@ -37,7 +38,7 @@ ALLOWED = {
     "app": SHARED | {"data", "model", "train", "eval", "export", "search"},
 }
 ALLOWED["verbs"] = {*ALLOWED}
-ALLOWED["cli"] = {"lawtune", "verbs", "config", "errors"}
+ALLOWED["cli"] = {"lawtune", "verbs", "config", "options", "errors"}
 ALLOWED["__main__"] = {"cli"}
 
 

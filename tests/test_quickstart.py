@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lawtune.config import QUESTION_TYPES, SPLITS, FinetuneConfig, QuickstartConfig, load_config
+from lawtune.config import QUESTION_TYPES, SPLITS, FinetuneConfig, QuickstartConfig
 from lawtune.data.split import assign_split, near_duplicates_across
+from lawtune.options import load_config
 from lawtune.quickstart import Observers, evenly, quickstart
 from lawtune.records import QAPair, normalise, read_qa
 from lawtune.starter import QA

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lawtune import LegalModel, cli
-from lawtune.config import load_config
+from lawtune.options import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.ko.md")

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from lawtune.cli import main
-from lawtune.config import BuildConfig, EvaluateConfig, FinetuneConfig, load_config
+from lawtune.config import BuildConfig, EvaluateConfig, FinetuneConfig
 from lawtune.data.build import build, write_built
 from lawtune.data.distractors import choose_distractors
 from lawtune.errors import UserError
 from lawtune.eval.evaluate import evaluate
+from lawtune.options import load_config
 from lawtune.quickstart import _refuse_others_work, _replacing
 from lawtune.records import QAPair
 from lawtune.train.run import finetune

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig, to_dict
+from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig
 from lawtune.data.distractors import choose_distractors, without_article
 from lawtune.data.library import Library
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
@@ -21,6 +21,7 @@ from lawtune.data.sources import Losses, ReadReport, Record, read_source
 from lawtune.data.split import assign_split, case_group, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
+from lawtune.options import to_dict
 from lawtune.records import (
     Case,
     Guidance,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lawtune import __version__
-from lawtune.config import EvaluateConfig, ScoreConfig, to_dict
+from lawtune.config import EvaluateConfig, ScoreConfig
 from lawtune.errors import UserError
 from lawtune.eval.answers import list_excluded
 from lawtune.eval.citation_index import CitationIndex, load_index
@@ -20,6 +20,7 @@ from lawtune.eval.metrics import METRICS
 from lawtune.eval.sample import by_law, spread, type_of
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.table import Observed, group_of, tables, tabulate
+from lawtune.options import to_dict
 from lawtune.records import QAPair, composed, fingerprint
 from lawtune.starter import CORPUS
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import FinetuneConfig, PretrainConfig, to_dict
+from lawtune.config import FinetuneConfig, PretrainConfig
 from lawtune.data.encode import hash_windows
 from lawtune.errors import UserError
 from lawtune.files import sha256
 from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.load import identify
+from lawtune.options import to_dict
 from lawtune.train.inputs import EncodedSplit
 from lawtune.train.prepare import Subject, adapter_folder
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import BuildConfig, FinetuneConfig, to_dict, validate
+from lawtune.config import BuildConfig, FinetuneConfig
 from lawtune.data.encode import EncodeReport, Window, encode_pairs
 from lawtune.data.privacy import mask
 from lawtune.data.split import near_duplicates_across
@@ -14,6 +14,7 @@ from lawtune.errors import UserError
 from lawtune.files import require_creatable, sha256
 from lawtune.model.manager import TRAINING_CONFIG as TRAINING_CONFIG_FILE
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
+from lawtune.options import to_dict, validate
 from lawtune.prompt import PromptTemplate
 from lawtune.records import QAPair, fingerprint, read_qa
 

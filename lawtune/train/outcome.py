@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lawtune import __version__
-from lawtune.config import FinetuneConfig, to_dict
+from lawtune.config import FinetuneConfig
 from lawtune.data.ngram_filter import FILTER_FILE, carry_filters, write_ngram_filter
 from lawtune.files import write_json, write_text
 from lawtune.model.adapter import save_adapter, write_manifest
 from lawtune.model.card import CARD_FILE, adapter_card
+from lawtune.options import to_dict
 from lawtune.train.curve import draw_curve
 from lawtune.train.inputs import TRAINING_CONFIG_FILE, EncodedSplit
 from lawtune.train.monitor import Row

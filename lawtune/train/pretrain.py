@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from lawtune.config import ArchitectureConfig, PretrainConfig, to_dict, validate
+from lawtune.config import ArchitectureConfig, PretrainConfig
 from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
 from lawtune.model.load import resolve_device
+from lawtune.options import to_dict, validate
 from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
     Checkpoint,

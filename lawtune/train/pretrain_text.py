@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lawtune.config import PretrainConfig, to_dict
+from lawtune.config import PretrainConfig
 from lawtune.data.corpus import CorpusReport, Document, Read, build_documents, overlap
 from lawtune.data.sources import ReadReport, Record, read_source
 from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, read_jsonl, write_json, write_jsonl
 from lawtune.model.load import load_tokenizer
+from lawtune.options import to_dict
 from lawtune.train.tokenizer import train_tokenizer
 from lawtune.train.tokens import Tokens, encode_documents
 

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from lawtune.cli import build_parser, parse
-from lawtune.config import QUESTION_TYPES, EvaluateConfig, ScoreConfig, load_config, to_dict
+from lawtune.config import QUESTION_TYPES, EvaluateConfig, ScoreConfig
 from lawtune.errors import UserError
 from lawtune.eval.evaluation import Evaluation, refuse_ambiguous_ids
 from lawtune.eval.groups import grouped
@@ -18,6 +18,7 @@ from lawtune.eval.metrics import METRICS
 from lawtune.eval.report import format_summary, format_table, plain, write_reports
 from lawtune.eval.score import read_predictions
 from lawtune.eval.texts import LANGUAGES
+from lawtune.options import load_config, to_dict
 from lawtune.records import QAPair
 
 CURVE = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0}, {"step": 2, "validation_loss": 3.5}]

@@ -12,8 +12,9 @@ import pytest
 import torch
 from test_interrupt import make_config, weights
 
-from lawtune.config import FinetuneConfig, to_dict
+from lawtune.config import FinetuneConfig
 from lawtune.errors import UserError
+from lawtune.options import to_dict
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.distributed import Alone, share_by_tokens
 from lawtune.train.run import finetune
@@ -26,7 +27,8 @@ PATIENCE = 120.0
 WORKER = """
 import os, sys
 from pathlib import Path
-from lawtune.config import FinetuneConfig, load_config
+from lawtune.config import FinetuneConfig
+from lawtune.options import load_config
 from lawtune.errors import StoppedError, UserError
 from lawtune.train import run
 from lawtune.train.prefix import find_layers

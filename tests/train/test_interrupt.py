@@ -15,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from test_run import write_pairs
 
-from lawtune.config import FinetuneConfig, to_dict, validate
+from lawtune.config import FinetuneConfig
 from lawtune.errors import UserError
 from lawtune.files import full_disk_is_told
+from lawtune.options import to_dict, validate
 from lawtune.train import checkpoint
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.distributed import Alone
@@ -213,7 +214,8 @@ def test_no_layer_trains_from_the_cache_where_the_first_one_is_adapted(
 KILLED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from lawtune.config import FinetuneConfig, load_config
+from lawtune.config import FinetuneConfig
+from lawtune.options import load_config
 from lawtune.train import run
 
 delay = float(sys.argv[2])

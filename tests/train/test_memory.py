@@ -11,8 +11,8 @@ import torch
 from test_interrupt import assert_same_adapter, make_config
 from test_run import KilledError, kill_at
 
-from lawtune.config import to_dict
 from lawtune.errors import UserError
+from lawtune.options import to_dict
 from lawtune.train import memory
 from lawtune.train.checkpoint import load_checkpoint, newest_valid
 from lawtune.train.loss import LossEngine
@@ -163,7 +163,8 @@ import gc, json, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from lawtune.config import FinetuneConfig, load_config
+from lawtune.config import FinetuneConfig
+from lawtune.options import load_config
 from lawtune.train.memory import FILLED, MemoryWatch
 from lawtune.train.run import finetune
 

@@ -235,7 +235,8 @@ def test_a_resumed_run_equals_one_that_never_stopped(
 PRETRAIN = """
 import sys
 from pathlib import Path
-from lawtune.config import PretrainConfig, load_config
+from lawtune.config import PretrainConfig
+from lawtune.options import load_config
 from lawtune.train.pretrain import pretrain
 pretrain(load_config(PretrainConfig, Path(sys.argv[1])))
 """

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lawtune.config import FinetuneConfig, PretrainConfig, load_config, to_dict
+from lawtune.config import FinetuneConfig, PretrainConfig
+from lawtune.options import load_config, to_dict
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FINETUNING = sorted(p for p in RECIPES.glob("*.yaml") if not p.name.startswith("pretrain"))

@@ -17,12 +17,13 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lawtune.config import FinetuneConfig, TrainConfig, to_dict, validate
+from lawtune.config import FinetuneConfig, TrainConfig
 from lawtune.data.ngram_filter import FILTER_FILE, load_filters
 from lawtune.data.ngrams import hash_runs, words_of
 from lawtune.errors import UserError
 from lawtune.model.adapter import load_adapter, verify_manifest
 from lawtune.model.load import load_base
+from lawtune.options import to_dict, validate
 from lawtune.prompt import PromptTemplate
 from lawtune.records import read_qa
 from lawtune.train.checkpoint import newest_valid
@@ -206,7 +207,8 @@ def test_resumed_equals_never_stopped(make_config, step: int, against_loops: int
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from pathlib import Path
-from lawtune.config import FinetuneConfig, load_config
+from lawtune.config import FinetuneConfig
+from lawtune.options import load_config
 from lawtune.train import checkpoint
 from lawtune.train.run import finetune
 

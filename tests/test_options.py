@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lawtune import config
+from lawtune import config, options
 from lawtune.errors import UserError
 
 SCHEMAS = [
@@ -18,7 +18,7 @@ SCHEMAS = [
 def load(tmp_path: Path, text: str, overrides=None, schema=config.FinetuneConfig):
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    return config.load_config(schema, path, overrides)
+    return options.load_config(schema, path, overrides)
 
 
 def test_the_original_recipe_in_yaml(tmp_path):
@@ -56,7 +56,7 @@ def test_an_override_keeps_the_other_defaults_of_its_section():
     """Quickstart's sections differ from their classes' defaults; overriding one key of a section
     must not bring the class's values back for the others."""
     plain = config.QuickstartConfig()
-    loaded = config.load_config(
+    loaded = options.load_config(
         config.QuickstartConfig, None, {"train.epochs": "2", "data.seed": "7"}
     )
     assert loaded.train == dataclasses.replace(plain.train, epochs=2)
@@ -67,12 +67,12 @@ def test_an_override_keeps_the_other_defaults_of_its_section():
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
 def test_no_file_and_no_override_gives_the_defaults(schema):
-    assert config.load_config(schema, None) == schema()
+    assert options.load_config(schema, None) == schema()
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
 def test_valid_keys_show_the_defaults_that_hold(schema):
-    for key, shown in config.valid_keys(schema).items():
+    for key, shown in options.valid_keys(schema).items():
         value = schema()
         for part in key.split("."):
             value = getattr(value, part)
@@ -81,7 +81,7 @@ def test_valid_keys_show_the_defaults_that_hold(schema):
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.__name__)
 def test_a_config_survives_its_own_dict(schema):
-    assert config.validate(schema, config.to_dict(schema()), "again") == schema()
+    assert options.validate(schema, options.to_dict(schema()), "again") == schema()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_number_out_of_its_range_is_refused(tmp_path, key, value):
 def test_an_empty_file_is_all_defaults_and_a_missing_one_is_named(tmp_path):
     assert load(tmp_path, "# nothing yet\n") == config.FinetuneConfig()
     with pytest.raises(UserError, match="no such file"):
-        config.load_config(config.FinetuneConfig, tmp_path / "gone.yaml")
+        options.load_config(config.FinetuneConfig, tmp_path / "gone.yaml")
 
 
 def test_an_override_that_is_not_yaml(tmp_path):
