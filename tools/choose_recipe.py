@@ -28,10 +28,12 @@ from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import evaluate
 from lawtune.files import read_jsonl
 from lawtune.model.legal_model import LegalModel
+from lawtune.options import load_config
 from lawtune.records import read_qa
 from lawtune.starter import QA
 from lawtune.train.run import finetune
 
+RECIPE = Path(__file__).parents[1] / "recipes" / "starter.yaml"
 ATTENTION = ("c_attn", "attn.c_proj")
 METRICS = (
     "bits_per_byte",
@@ -54,6 +56,19 @@ class Trial:
     learning_rate: float
     epochs: int
     unlikelihood_every: int | None
+
+    @classmethod
+    def of(cls, recipe: FinetuneConfig) -> "Trial":
+        """What `recipe` has of it."""
+        lora, train = recipe.lora, recipe.train
+        return cls(
+            lora.target_modules,
+            lora.r,
+            lora.dropout,
+            train.learning_rate,
+            train.epochs,
+            train.unlikelihood_every,
+        )
 
     def config(self, seed: int, out: Path) -> FinetuneConfig:
         """The run that it stands for."""
@@ -88,7 +103,7 @@ TRIALS = {
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "chosen": replace(PLAIN, r=64, epochs=3, unlikelihood_every=1),
+    "chosen": Trial.of(load_config(FinetuneConfig, RECIPE)),
 }
 
 
