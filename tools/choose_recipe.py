@@ -138,18 +138,24 @@ def judge(model: LegalModel, split: str, generate: int | None) -> dict[str, Any]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows in Markdown: of the base, which is one for all of a split, and the tuned models."""
-    head = ["trial", "pairs", "seed", "split", *METRICS, "length", "answered"]
+    """The rows in Markdown: of the base, which is one for all of the same questions, and of the
+    tuned models."""
+    head = ["trial", "pairs", "seed", "split", "questions", *METRICS, "length", "answered"]
     lines = [head, ["---"] * len(head)]
-    for split in dict.fromkeys(row["split"] for row in rows):
-        fullest = max((row for row in rows if row["split"] == split), key=_answered)
+    for asked in dict.fromkeys(map(_asked, rows)):
+        fullest = max((row for row in rows if _asked(row) == asked), key=_answered)
         answered = str(_answered(fullest) or "")
-        lines.append(["base", "", "", split, *_figures(fullest, "base"), "", answered])
+        lines.append(["base", "", "", *asked, *_figures(fullest, "base"), "", answered])
     for row in rows:
         length = "" if row["length"] is None else f"{row['length']:.2f}"
-        who = [row["trial"], f"{row['pairs']:,}", str(row["seed"]), row["split"]]
+        who = [row["trial"], f"{row['pairs']:,}", str(row["seed"]), *_asked(row)]
         lines.append([*who, *_figures(row, "value"), length, str(_answered(row) or "")])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _asked(row: dict[str, Any]) -> tuple[str, str]:
+    """The split, and how many of its questions shipped then."""
+    return row["split"], str(row["metrics"]["bits_per_byte"]["n"])
 
 
 def _answered(row: dict[str, Any]) -> int:
