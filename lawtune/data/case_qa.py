@@ -37,7 +37,10 @@ PRECEDENTS = 3
 LEAST_ALIKE = 0.4
 """Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
 
-_PROVISION = re.compile(r"(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?")
+_PROVISION = re.compile(
+    r"(?:(?<![가-힣])구 )?(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?"
+    r"(?: ?(?:본문|단서|전단|후단))?"
+)
 _CONSTRUES = re.compile(
     r"제\d+조|규정|조항|의\s*의미|의\s*취지|해석|개념|정의|범위|요건|에\s*해당하는지"
 )

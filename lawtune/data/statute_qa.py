@@ -63,6 +63,10 @@ _MODIFIER = re.compile(
     r"(?:[하되있없않받르려오나내치키맞들앉쓰먹살드끄다](?:는)|같은|받은|얻은|많은|적은|높은|낮은|입은|맡은|찾은|남은|죽은"
     r"|또는|혹은|좋은|짧은|넘은|갚은|잡은|놓은|끊은|않은|깊은|늙은|젊은|작은)$"
 )
+_BODY = re.compile(
+    r"(?<![가-힣])위원(?:회|장)?(?:[은는이가을를의에과와도]|에게|에서|으?로)?(?![가-힣])"
+)
+_NAMED_BODY = re.compile(r"[가-힣]{2}위원회")
 _ACTS = re.compile(r"(?<!상실|발생|소멸|해당|종료|성립)한다\.$")
 _ADNOMINAL = {4, 8}
 """The final consonants ㄴ and ㄹ, by their place among the finals of Unicode's Hangul."""
@@ -83,10 +87,14 @@ def statute_pairs(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
         objection = _cannot_be_explained(article, titles)
         if applications and (objection or phrasing.pick(group, 2)):
             yield from applications
-        elif objection:
-            rejected[f"law_explanation: {objection}"] += 1
+            continue
+        pair = None if objection else _explanation(statute, article, group)
+        if pair and _speaks_of_some_body(f"{pair.question} {pair.answer}"):
+            pair, objection = None, "committee that nobody has introduced"
+        if pair:
+            yield pair
         else:
-            yield _explanation(statute, article, group)
+            rejected[f"law_explanation: {objection}"] += 1
 
 
 def _cannot_be_explained(article: Article, titles: Counter[str]) -> str | None:
@@ -104,8 +112,8 @@ def _cannot_be_explained(article: Article, titles: Counter[str]) -> str | None:
         return "list lost in the source"
     if len(text) > LONGEST_ANSWER:
         return "article too long to be told whole"
-    # 동전: the same subject as the article before.
-    said_before = article.title.startswith("동전")
+    # 동전, 같은: the same subject as the article before.
+    said_before = article.title.startswith(("동전", "같은 "))
     if len(article.title) < SHORTEST_TITLE or titles[article.title] > 1 or said_before:
         return "title that does not tell the subject"
     if _ELSEWHERE.search(text):
@@ -157,11 +165,14 @@ def _applications(
         if rule is None or _recurs(rule.case, article, said):
             continue
         cited = f"{statute.name} {label}"
+        # A heading that the answer has too (간이파산) would give it away.
+        part = _part(statute, article, f"{rule.case} {rule.then}")
+        question = phrasing.phrase(rule.templates, cited, part=part, **rule.parts)
+        if _speaks_of_some_body(f"{question} {rule.then}"):
+            continue
         yield new_pair(
             "law_application",
-            phrasing.phrase(
-                rule.templates, cited, part=_part(statute, article, rule.case), **rule.parts
-            ),
+            question,
             f"{cited}에 따라 {rule.then}",
             Source("statute", statute.name, article.label, date=statute.effective or None),
             (cited,),
@@ -223,6 +234,11 @@ def _recurs(case: str, article: Article, said: Mapping[str, set[str]]) -> bool:
     mine, own = bigrams(case), article.label
     enough = SAID_ELSEWHERE * len(mine)
     return any(len(mine & words) > enough for label, words in said.items() if label != own)
+
+
+def _speaks_of_some_body(text: str) -> bool:
+    """Whether a text has a committee, its chair or a member, and no name of any committee."""
+    return bool(_BODY.search(text) and not _NAMED_BODY.search(text))
 
 
 def _has_topic(when: str) -> bool:

@@ -77,6 +77,10 @@ def test_the_date_of_an_amendment_is_left_out():
             "issue of little but numbers",
         ),
         (
+            {"holdings": {"": "구 노동조합법 제3조 제4호 단서의 규정 취지"}},
+            "issue of little but numbers",
+        ),
+        (
             {"holdings": {"": "절도죄의 죄책을 인정한 사례"}},
             "no facts and conclusion to tell apart",
         ),

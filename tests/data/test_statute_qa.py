@@ -85,6 +85,23 @@ def test_what_a_topic_is_asked_for():
     assert "어떻게 되" in asked("법원은 계약을 해지하게 할 수 있다.")
 
 
+def test_a_committee_has_a_name():
+    text = "위원회가 하는 조정절차는 공개하지 아니한다."
+    assert pairs_of(article(text.replace("위원회", "분쟁조정위원회"), "조정절차의 비공개"))[0]
+    assert pairs_of(article(text.replace("위원회가", "위원회사가"), "조정절차의 비공개"))[0]
+    case = "신청을 한 자는 위원이 불공정한 의결을 할 우려가 있는 때에는 기피신청을 할 수 있다."
+    assert pairs_of(article(case, "제척"))[0] == []
+    assert pairs_of(article(case.replace("위원이", "심의위원회의 위원이"), "제척"))[0]
+
+
+def test_a_chapters_name_does_not_give_the_answer_away():
+    case = "파산재단에 속하는 재산액이 5억원 미만인 때에는 법원은 간이파산의 결정을 한다."
+    made = [replace(article(case, "결정", str(n)), headings=("제9장 간이파산",)) for n in range(9)]
+    assert all("간이파산" not in pairs_of(one)[0][0].question for one in made)
+    kept = [replace(one, headings=("제9장 면책절차",)) for one in made]
+    assert any("면책절차" in pairs_of(one)[0][0].question for one in kept)
+
+
 def test_an_article_that_lost_its_effect_is_not_asked_about():
     made = article(
         "다른 사람의 자동차를 허락 없이 운전한 사람은 1년 이하의 징역에 처한다.", number="269"
@@ -111,6 +128,14 @@ def test_a_case_of_several_articles_is_not_asked_about():
         (
             article("계약은 해지로 끝난다.", title="동전의 해지와 통지"),
             "title that does not tell the subject",
+        ),
+        (
+            article("지위가 같으면 나누어 받는다.", title="같은 순위자"),
+            "title that does not tell the subject",
+        ),
+        (
+            article("위원회가 하는 조정절차는 공개하지 아니한다.", title="조정절차의 비공개"),
+            "committee that nobody has introduced",
         ),
         (article("제7조에 따라 해지한다."), "article that refers to others"),
         (article("이 장과 이 절에 따라 해지한다."), "article that refers to others"),
