@@ -37,8 +37,12 @@ PRECEDENTS = 3
 LEAST_ALIKE = 0.4
 """Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
 
+_STATUTE = (
+    r"(?:[가-힣·ㆍ]+(?: 및 [가-힣·ㆍ]+)?(?: 등)?에 관한 )?[가-힣·ㆍ]*법(?:률)?"
+    r"(?: ?시행(?:령|규칙))?"
+)
 _PROVISION = re.compile(
-    r"(?:(?<![가-힣])구 )?(?:[가-힣·ㆍ]+법(?:률)?\s*)?제\d+(?:조|항|호)(?:의\d+)?"
+    rf"(?:(?<![가-힣])구 )?(?:{_STATUTE}\s*)?제\d+(?:조|항|호)(?:의\d+)?"
     r"(?: ?(?:본문|단서|전단|후단))?"
 )
 _CONSTRUES = re.compile(

@@ -115,7 +115,9 @@ def parse_article(number: str, title: str, lines: Iterable[str]) -> Article:
     deleted = bool(_DELETED.match(raw or title.strip())) and not root.children
     provisions = () if deleted else tuple(unit.freeze() for unit in root.children)
     text = "" if deleted else one_line(" ".join(root.lines))
-    return Article(number, one_line(title), text, provisions, deleted)
+    # Some sources put a title's brackets twice: 제1조((목적)).
+    title = re.sub(r"^\(([^()]*)\)$", r"\1", one_line(title))
+    return Article(number, title, text, provisions, deleted)
 
 
 def is_deleted(provision: Provision) -> bool:

@@ -43,7 +43,8 @@ _CHANGED = """
 특정범죄 가중처벌 등에 관한 법률 제5조의4 2016-01-06,
 성폭력범죄의 처벌 등에 관한 특례법 제14조 2018-12-18,
 폭력행위 등 처벌에 관한 법률 제2조 2016-01-06, 폭력행위 등 처벌에 관한 법률 제3조 2016-01-06,
-공직선거법 제18조 2004-03-12, 민법 제1112조 2024-04-25, 상법 제341조 2012-04-15,
+공직선거법 제18조 2004-03-12, 행정절차법 제24조 2022-07-12, 은행법 제5조 2016-12-01,
+노동조합 및 노동관계조정법 제24조 2021-07-06, 민법 제1112조 2024-04-25, 상법 제341조 2012-04-15,
 부정경쟁방지 및 영업비밀보호에 관한 법률 제18조 2019-07-09,
 상법 제398조 2012-04-15
 """
@@ -69,11 +70,20 @@ _REPEALED = """
 조세감면규제법 1999-01-01, 특별소비세법 2008-01-01, 의료보험법 2000-07-01, 섭외사법 2001-07-01,
 행형법 2008-12-22, 정기간행물의 등록 등에 관한 법률 2005-07-28, 공중위생법 1999-08-09,
 유해화학물질 관리법 2015-01-01, 수질환경보전법 2007-11-18,
-금융실명거래 및 비밀보장에 관한 긴급재정경제명령 1997-12-31, 금치산자 2013-07-01,
-한정치산자 2013-07-01, 호주상속 2008-01-01, 문화재보호법 2024-05-17,
-갑종근로소득세 2010-01-01, 접대비 2024-01-01
+금융실명거래 및 비밀보장에 관한 긴급재정경제명령 1997-12-31, 문화재보호법 2024-05-17
 """
-"""Statute or institution and the day from which it is no more, or bears another name."""
+"""Statute and the day from which it is no more, or bears another name."""
+
+_BYGONE = """
+금치산자 2013-07-01, 한정치산자 2013-07-01, 호주상속 2008-01-01, 호적부 2008-01-01,
+갑종근로소득세 2010-01-01, 접대비 2024-01-01, 의장권 2005-07-01, 파산자 2006-04-01,
+정리회사 2006-04-01, 정리채권 2006-04-01, 정리담보권 2006-04-01, 정리계획 2006-04-01,
+새마을금고연합회 2011-09-09, 상호신용금고 2002-03-01,
+증권감독원 1999-01-01, 은행감독원 1999-01-01, 성업공사 1999-12-31, 소비자보호원 2007-03-28,
+한국토지공사 2009-10-01, 대한주택공사 2009-10-01, 노동부장관 2010-07-05,
+건설교통부장관 2008-02-29, 정보통신부장관 2008-02-29, 간통죄 2015-02-26, 혼인빙자간음죄 2009-11-26
+"""
+"""Institution, office or crime and the day from which it is no more, or bears another name."""
 
 LAG = 4
 """Years for which courts go on citing the old law: for acts before the change."""
@@ -91,7 +101,7 @@ def _any_of(names: Iterable[str], between: str = "") -> str:
 
 
 _RENUMBERED_UNTIL, _CHANGED_UNTIL = _until(_RENUMBERED), _until(_CHANGED)
-_REPEALED_UNTIL = _until(_REPEALED)
+_REPEALED_UNTIL, _BYGONE_UNTIL = _until(_REPEALED), _until(_BYGONE)
 _UNTIL = {law_key(name): day for name, day in (_RENUMBERED_UNTIL | _REPEALED_UNTIL).items()}
 _FORMER = "†"
 _BETWEEN = "[ ·ㆍ]?"
@@ -99,16 +109,22 @@ _NUMBERED = re.compile(
     rf"({_FORMER})?({_any_of(_RENUMBERED_UNTIL)})(?:시행령|시행규칙)?(?:\([^()]*\))?제\d+조"
 )
 _NAMED = re.compile(rf"(?<![가-힣])(구\s?)?({_any_of(_REPEALED_UNTIL, _BETWEEN)})")
+_BYGONE_NAMED = re.compile(rf"(?<![가-힣])({_any_of(_BYGONE_UNTIL)})")
+_BARE = re.compile(rf"(?<![{_FORMER}가-힣])({_any_of(_RENUMBERED_UNTIL)})(?=.*\(제\d+조)")
+"""A statute whose number stands in brackets further on: 방문판매법상 무등록영업행위(제28조)."""
 
 
 def speaks_of_past_law(text: str, date: str) -> bool:
     """Whether `text`, as of `date` (ISO), takes for the law of today what was that of its day: an
-    article by a number that it bears no longer, a statute that is no more or bears another name,
-    without saying so (구 근로기준법), or what was in force then (현행)."""
+    article by a number that it bears no longer, a statute or an institution that is no more or
+    bears another name, without saying so (구 근로기준법), or what was in force then (현행)."""
     marked = re.sub(r"(?<![가-힣])구 ?(?=[가-힣])", _FORMER, text)
-    found = _NUMBERED.findall(law_key(marked))
+    packed = law_key(marked)
+    found = _NUMBERED.findall(packed) + [("", name) for name in _BARE.findall(packed)]
     found += [(former, law_key(name)) for former, name in _NAMED.findall(text)]
     outdated = any(not former and date < _UNTIL[name] for former, name in found)
+    if _FORMER not in marked:
+        outdated |= any(date < _BYGONE_UNTIL[name] for name in _BYGONE_NAMED.findall(text))
     changed = any(date < day and _names(marked, article) for article, day in _CHANGED_UNTIL.items())
     return outdated or changed or bool(re.search(r"(?<![가-힣])현행(?!범)", text))
 
@@ -132,6 +148,18 @@ _GIVEN_UP = (
     # That a transaction without the board's resolution fails where the other party could have known
     # of that: 2015다45451 전원합의체 판결.
     ("2021-02-18", re.compile("이사회.*알 수 있었")),
+    # Who may be the beneficiary of group insurance: 상법 제735조의3 제3항 of today.
+    ("2015-03-12", re.compile("단체보험.*수익자")),
+    # What a trade secret (영업비밀) is: 부정경쟁방지법 제2조 제2호 asks for no effort today.
+    ("2019-07-09", re.compile("^(?!.*구 ?부정경쟁).*노력에 의하여 비밀")),
+    # What unfair competition is: of confusion alone it is no longer.
+    ("2014-01-31", re.compile("^(?!.*구 ?부정경쟁).*부정경쟁행위는.*의미한다")),
+    # That a representative's void promise harms no company: 2014도1104 전원합의체 판결.
+    ("2017-07-20", re.compile("채무부담행위.*배임|배임.*채무부담행위")),
+    # That drink-driving begins at 0.05 per cent: 도로교통법 제44조 제4항 of today.
+    ("2019-06-25", re.compile(r"혈중알[코콜]올농도.*0\.05")),
+    # That sexual offences are prosecuted on complaint only.
+    ("2013-06-19", re.compile("강(?:간|제추행).*친고죄|친고죄.*강(?:간|제추행)")),
     # That one who holds land in his name for another embezzles it: 2016도18761 전원합의체 판결.
     ("2021-02-18", re.compile("명의(?:신탁|수탁).*횡령|횡령.*명의(?:신탁|수탁)")),
     # That entering against the presumed will is trespass: 2017도18272 전원합의체 판결.

@@ -81,6 +81,10 @@ def test_the_date_of_an_amendment_is_left_out():
             "issue of little but numbers",
         ),
         (
+            {"holdings": {"": "구 방문판매 등에 관한 법률 시행령 제32조의2의 규정 취지"}},
+            "issue of little but numbers",
+        ),
+        (
             {"holdings": {"": "절도죄의 죄책을 인정한 사례"}},
             "no facts and conclusion to tell apart",
         ),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from lawtune.data.provisions import parse_article
 from lawtune.data.statute_qa import statute_pairs
 from lawtune.records import Article, Provision, Statute
 
@@ -83,6 +84,12 @@ def test_what_a_topic_is_asked_for():
     assert "어떻게 되" in asked("계약을 해지한 것으로 본다.")
     # It is not the topic that acts.
     assert "어떻게 되" in asked("법원은 계약을 해지하게 할 수 있다.")
+
+
+def test_a_title_in_brackets_of_its_own_tells_no_more_without_them():
+    made = parse_article("1", "(목적)", ["이 규칙은 해지에 필요한 사항을 정한다."])
+    assert made.title == "목적"
+    assert pairs_of(made)[1] == {"law_explanation: title that does not tell the subject": 1}
 
 
 def test_a_committee_has_a_name():

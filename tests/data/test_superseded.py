@@ -27,6 +27,13 @@ from lawtune.data.superseded import speaks_of_past_law, states_abandoned_doctrin
         ("산업안전보건법 제46조에 따른 근로시간", "2024-01-04", True),  # the acts are older
         ("문화재보호법 제80조 제2항", "1999-05-11", True),
         ("법인세법상 접대비라고 할 것이다.", "2010-06-24", True),
+        # Its number stands further on, in brackets.
+        ("방문판매등에관한법률상 무등록영업행위는 등록을 하지 않는 것(제28조)", "2001-03-27", True),
+        ("구 방문판매등에관한법률상 무등록영업행위(제28조)", "2001-03-27", False),
+        ("방문판매등에관한법률상 무등록영업행위", "2001-03-27", False),
+        # An institution that is no more, unless the text tells of a law of its day.
+        ("은행법의 새마을금고연합회의 신용사업부문", "2003-12-26", True),
+        ("구 은행법의 새마을금고연합회의 신용사업부문", "2003-12-26", False),
         # One article alone was written anew.
         ("형사소송법 제312조 제2항", "2001-09-28", True),
         ("형사소송법 제312조 제3항", "2012-01-01", False),
@@ -63,6 +70,10 @@ def test_law_of_a_time_gone_by(text, date, outdated):
         ("이사회 결의가 없었음을 알았거나 알 수 있었을 경우", "2021-02-18", False),
         ("명의수탁자가 처분하면 횡령죄가 성립한다.", "2010-01-01", True),
         ("횡령죄의 보관자", "2010-01-01", False),
+        ("영업비밀은 상당한 노력에 의하여 비밀로 유지된 것이다.", "2004-09-23", True),
+        ("구 부정경쟁방지법의 것은 노력에 의하여 비밀로 유지된 것이다.", "2004-09-23", False),
+        ("무효인 채무부담행위는 배임죄를 구성하지 아니한다.", "2012-05-24", True),
+        ("혈중알코올농도가 0.05% 이상인 상태", "2008-01-01", True),
     ],
 )
 def test_doctrines(text, date, given_up):
