@@ -74,7 +74,7 @@ class Library:
         )
         branch = r"(?:의\s*(\d+))?"
         return re.compile(
-            rf"(?<![가-힣])(구\s*)?({names or '(?!)'})\s*제(\d+)조{branch}"
+            rf"(?<![가-힣])(구\s*)?({names or '(?!)'})(?:\s*\([^()]*\))?\s*제(\d+)조{branch}"
             rf"(?:\s*제(\d+)항)?(?:\s*제(\d+)호{branch})?"
         )
 

@@ -23,6 +23,8 @@ SAID_ELSEWHERE = 0.7
 """A case is another article's too if that has more than this share of its character bigrams."""
 SHORTEST_CASE = 15
 """A case of fewer characters, 필요하다고 인정하는 left out, may be any of many."""
+SHORTEST_OCCASION = 30
+"""A case of fewer characters in which somebody may do something: he may do much else."""
 SHORTEST_TITLE = 4
 """A shorter title (이사, 목적, 의의) does not tell what is asked."""
 
@@ -63,10 +65,12 @@ _MODIFIER = re.compile(
     r"(?:[하되있없않받르려오나내치키맞들앉쓰먹살드끄다](?:는)|같은|받은|얻은|많은|적은|높은|낮은|입은|맡은|찾은|남은|죽은"
     r"|또는|혹은|좋은|짧은|넘은|갚은|잡은|놓은|끊은|않은|깊은|늙은|젊은|작은)$"
 )
+_MAY = "무엇을 할 수 있"
 _BODY = re.compile(
-    r"(?<![가-힣])위원(?:회|장)?(?:[은는이가을를의에과와도]|에게|에서|으?로)?(?![가-힣])"
+    r"(?<![가-힣])(?:위원(?:회|장)?|재단|협회|공단|센터)"
+    r"(?:[은는이가을를의에과와도]|에게|에서|으?로)?(?![가-힣])"
 )
-_NAMED_BODY = re.compile(r"[가-힣]{2}위원회")
+_NAMED_BODY = re.compile(r"[가-힣]{2}(?:위원회|재단|협회|공단|센터)")
 _ACTS = re.compile(r"(?<!상실|발생|소멸|해당|종료|성립)한다\.$")
 _ADNOMINAL = {4, 8}
 """The final consonants ㄴ and ㄹ, by their place among the finals of Unicode's Hangul."""
@@ -90,7 +94,7 @@ def statute_pairs(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
             continue
         pair = None if objection else _explanation(statute, article, group)
         if pair and _speaks_of_some_body(f"{pair.question} {pair.answer}"):
-            pair, objection = None, "committee that nobody has introduced"
+            pair, objection = None, "body that nobody has introduced"
         if pair:
             yield pair
         else:
@@ -202,7 +206,10 @@ def _rule(statute: Statute, text: str) -> _Rule | None:
     elif (match := _WHEN.fullmatch(sentence)) and _is_a_case(match["when"], match["then"]):
         case, templates, parts = match["when"], phrasing.APPLY, {"when": match["when"]}
         if _has_topic(case):
-            templates, parts = phrasing.APPLY_ACTOR, {**parts, "ask": _ask(match["then"])}
+            ask = _ask(match["then"])
+            if ask == _MAY and len(case) < SHORTEST_OCCASION:
+                return None
+            templates, parts = phrasing.APPLY_ACTOR, {**parts, "ask": ask}
         elif statute.name in GENERAL_CODES:
             templates += phrasing.APPLY_UNNAMED
     else:
@@ -237,7 +244,8 @@ def _recurs(case: str, article: Article, said: Mapping[str, set[str]]) -> bool:
 
 
 def _speaks_of_some_body(text: str) -> bool:
-    """Whether a text has a committee, its chair or a member, and no name of any committee."""
+    """Whether a text has a committee, a member of one, a foundation or an association, and no
+    name of any."""
     return bool(_BODY.search(text) and not _NAMED_BODY.search(text))
 
 
@@ -253,7 +261,7 @@ def _ask(then: str) -> str:
     if _has_topic(" ".join(then.split()[:2])):
         return "어떻게 되"  # someone else acts
     if then.endswith("할 수 있다."):
-        return "무엇을 할 수 있"
+        return _MAY
     if then.endswith("야 한다."):
         return "어떻게 하여야 하"
     return "어떻게 하" if _ACTS.search(then) else "어떻게 되"

@@ -19,7 +19,7 @@ from lawtune.errors import UserError
 from lawtune.records import QAPair, Statute, read_qa
 from lawtune.starter import CORPUS
 
-PER_TYPE = 150
+PER_TYPE = 160
 
 
 def count_tokens(text: str) -> int:

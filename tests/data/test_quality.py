@@ -98,6 +98,7 @@ def test_holdings_that_tell_their_outcome(holding, told):
         ("피고인에게 불리하게 해석할 수 없다.", None),
         ("갑이 을에게 매도한 경우에는 무효이다.", "text about one case's parties"),
         ("甲 회사의 이사는 책임을 진다.", "text about one case's parties"),
+        ("D장관이 권고한 것은 직무권한에 속한다.", "text about one case's parties"),
         ("‘직무’를 갑작스럽게 정하지 아니한다.", None),
         ("따라서 그 죄가 성립한다.", "text that goes on from another"),
         ("이 경우 책임을 진다.", "text that goes on from another"),

@@ -96,6 +96,7 @@ def test_a_committee_has_a_name():
     text = "위원회가 하는 조정절차는 공개하지 아니한다."
     assert pairs_of(article(text.replace("위원회", "분쟁조정위원회"), "조정절차의 비공개"))[0]
     assert pairs_of(article(text.replace("위원회가", "위원회사가"), "조정절차의 비공개"))[0]
+    assert pairs_of(article(text.replace("위원회가", "협회가"), "조정절차의 비공개"))[0] == []
     case = "신청을 한 자는 위원이 불공정한 의결을 할 우려가 있는 때에는 기피신청을 할 수 있다."
     assert pairs_of(article(case, "제척"))[0] == []
     assert pairs_of(article(case.replace("위원이", "심의위원회의 위원이"), "제척"))[0]
@@ -107,6 +108,15 @@ def test_a_chapters_name_does_not_give_the_answer_away():
     assert all("간이파산" not in pairs_of(one)[0][0].question for one in made)
     kept = [replace(one, headings=("제9장 면책절차",)) for one in made]
     assert any("면책절차" in pairs_of(one)[0][0].question for one in kept)
+
+
+def test_what_somebody_may_do_is_not_asked_of_a_case_that_tells_little():
+    text = "세관장은 {} 때에는 강제징수비를 징수할 수 있다."
+    assert pairs_of(article(text.format("관세의 강제징수를 할"), "징수"))[0] == []
+    longer = "납세의무자가 독촉을 받고도 관세를 내지 아니하여 그 재산을 압류한"
+    assert pairs_of(article(text.format(longer), "징수"))[0]
+    duty = "세관장은 관세의 강제징수를 할 때에는 미리 통지하여야 한다."
+    assert pairs_of(article(duty, "징수"))[0]
 
 
 def test_an_article_that_lost_its_effect_is_not_asked_about():
@@ -142,7 +152,7 @@ def test_a_case_of_several_articles_is_not_asked_about():
         ),
         (
             article("위원회가 하는 조정절차는 공개하지 아니한다.", title="조정절차의 비공개"),
-            "committee that nobody has introduced",
+            "body that nobody has introduced",
         ),
         (article("제7조에 따라 해지한다."), "article that refers to others"),
         (article("이 장과 이 절에 따라 해지한다."), "article that refers to others"),
