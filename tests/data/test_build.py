@@ -98,7 +98,7 @@ def test_no_answer_quotes_another_sides_article(pairs, statutes):
 def without_amendments(text: str) -> str:
     """Answers leave out the dates of the amendments that made a statute a former one."""
     dated = r"\d{4}\. \d+\. \d+\. [^()]*?제\d+호로 [^(),]*?전의 것(?:을 말한다)?(?:, )?"
-    undated = re.sub(r"\((?:이하 같다)?\)", "", re.sub(dated, "", folded(text)))
+    undated = re.sub(r"\((?:\. )?(?:이하 같다)?\)", "", re.sub(dated, "", folded(text)))
     return re.sub(r"(구 [가-힣ㆍ· ]+) ?\(이하 ‘\1’이라 한다\)", r"\1", undated)
 
 
