@@ -122,11 +122,12 @@ def save_adapter_folder(
 
     Marker rows are added where the base's tokenizer has no reserved tokens.
     """
-    from lawtune.config import FinetuneConfig, LoraConfig, to_dict
+    from lawtune.config import FinetuneConfig, LoraConfig
     from lawtune.files import write_json
     from lawtune.model.adapter import add_marker_rows, save_adapter, write_manifest
     from lawtune.model.load import load_base
     from lawtune.model.lora import attach_lora
+    from lawtune.options import to_dict
     from lawtune.prompt import make_template, missing_markers
 
     base = load_base(str(base_folder))
