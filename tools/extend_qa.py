@@ -24,7 +24,7 @@ from lawtune.model.load import find_tokenizer
 from lawtune.records import QAPair, fingerprint, write_qa
 from lawtune.starter import CORPUS, QA
 
-PER_TYPE = 640
+PER_TYPE = 600
 """Of the pairs of a type, eight in ten for training and one for the test: no type has more than
 half as many again as the rarest."""
 

@@ -37,13 +37,9 @@ PRECEDENTS = 3
 LEAST_ALIKE = 0.4
 """Of an issue's character bigrams, at least so many stand in what a precedent held on it."""
 
-_STATUTE = (
-    r"(?:[가-힣·ㆍ]+(?: 및 [가-힣·ㆍ]+)?(?: 등)?에 관한 )?[가-힣·ㆍ]*법(?:률)?"
-    r"(?: ?시행(?:령|규칙))?"
-)
 _PROVISION = re.compile(
-    rf"(?:(?<![가-힣])구 )?(?:{_STATUTE}\s*)?제\d+(?:조|항|호)(?:의\d+)?"
-    r"(?: ?(?:본문|단서|전단|후단))?"
+    r"(?:(?<![가-힣])구 )?(?:[가-힣·ㆍ]+법(?:률)?)?(?:\s*시행(?:령|규칙))?"
+    r"\s*제\d+(?:조|항|호)(?:의\d+)?(?: ?(?:본문|단서|전단|후단))?"
 )
 _CONSTRUES = re.compile(
     r"제\d+조|규정|조항|의\s*의미|의\s*취지|해석|개념|정의|범위|요건|에\s*해당하는지"
@@ -79,7 +75,7 @@ def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator
             pair = None if lost else _application(case, holding, cited)
             reason = "case: no facts and conclusion to tell apart"
         else:
-            reason = _unfit(case, number)
+            reason = _unfit(case, number, cited)
             if _lost(case, number, cited, library) or _unmarked(case, number, cited):
                 reason = OUTDATED
             pair = None
@@ -92,7 +88,7 @@ def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator
             rejected[f"{reason}"] += 1
 
 
-def _unfit(case: Case, number: str) -> str | None:
+def _unfit(case: Case, number: str, cited: Sequence[ArticleReference]) -> str | None:
     """Why an issue and its summary make no pair, or None."""
     issue, summary = phrasing.issue_of(case.holdings[number]), _summary(case, number)
     if not summary:
@@ -103,8 +99,7 @@ def _unfit(case: Case, number: str) -> str | None:
         return "case: issue too long to be asked"
     if phrasing.asked_of(issue) is None:
         return "case: issue that asks nothing"
-    words = _PROVISION.sub("", issue).replace(" ", "")
-    if words != issue.replace(" ", "") and len(words) < SHORTEST_ISSUE:
+    if _is_little_but_numbers(issue, cited):
         return "case: issue of little but numbers"
     for text in (issue, summary):
         if reason := incomplete(text):
@@ -116,6 +111,15 @@ def _unfit(case: Case, number: str) -> str | None:
     if overlap(summary, issue) < LEAST_IN_COMMON:
         return "case: 판결요지 that does not speak to the issue"
     return None
+
+
+def _is_little_but_numbers(issue: str, cited: Sequence[ArticleReference]) -> bool:
+    """Whether an issue names provisions and hardly tells what of them is asked."""
+    words = issue
+    for name in sorted({one.law for one in cited}, key=len, reverse=True):
+        words = re.sub(r"\s?".join(map(re.escape, law_key(name))), "", words)
+    words = _PROVISION.sub("", words).replace(" ", "")
+    return words != issue.replace(" ", "") and len(words) < SHORTEST_ISSUE
 
 
 def _summary(case: Case, number: str) -> str:
@@ -218,10 +222,13 @@ def _application(case: Case, holding: str, cited: Sequence[ArticleReference]) ->
         return None
     labels = list(dict.fromkeys(reference.label for reference in cited))
     # What the conclusion names need not be said before it.
-    told = all(_names(match["held"], reference) for reference in cited)
-    lead = "" if told else f"{', '.join(labels)}에 따라 판단하면 "
+    named = all(_names(match["held"], reference) for reference in cited)
+    lead = "" if named else f"{', '.join(labels)}에 따라 판단하면 "
     answer = f"{lead}{match['held']}."
-    if _PROCEDURE.search(holding) or speaks_of_past_law(answer, case.date):
+    told = f"{match['facts']}. {answer}"
+    if _PROCEDURE.search(holding) or speaks_of_past_law(told, case.date):
+        return None
+    if states_abandoned_doctrine(told, case.date):
         return None
     return new_pair(
         "law_application",

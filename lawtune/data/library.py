@@ -74,8 +74,8 @@ class Library:
         )
         branch = r"(?:의\s*(\d+))?"
         return re.compile(
-            rf"(?<![가-힣])(구\s*)?({names or '(?!)'})(?:\s*\([^()]*\))?\s*제(\d+)조{branch}"
-            rf"(?:\s*제(\d+)항)?(?:\s*제(\d+)호{branch})?"
+            rf"(?<![가-힣])(구\s*)?({names or '(?!)'})(?:\s*\((?![^()]*전의 것)[^()]*\))?"
+            rf"\s*제(\d+)조{branch}(?:\s*제(\d+)항)?(?:\s*제(\d+)호{branch})?"
         )
 
 

@@ -34,7 +34,7 @@ _SUBITEM = re.compile(
     r"^\s*([가나다라마바사아자차카타파하거너더러머버서어저처커터퍼허])\\?\.\s*(.*)$"
 )
 _NUMBERED = re.compile(r"(?:^|(?<=[\s/>]))\[(\d{1,2})\]\s*")
-_DELETED = re.compile(r"^[<〈‹]?삭\s*제[>〉›]?(?:\s*[<〈\[(].*)?\.?$")
+_DELETED = re.compile(r"^[<〈‹]?삭\s*제[>〉›]?(?:\s*(?:[<〈\[(][^<>〈〉\[\]()]*[>〉\])])+)?\.?$")
 _LEVELS = {"항": 1, "호": 2, "목": 3}
 
 
@@ -112,11 +112,11 @@ def parse_article(number: str, title: str, lines: Iterable[str]) -> Article:
         stack[-1].children.append(unit)
         stack.append(unit)
     raw = " ".join(root.lines).strip()
-    deleted = bool(_DELETED.match(raw or title.strip())) and not root.children
-    provisions = () if deleted else tuple(unit.freeze() for unit in root.children)
-    text = "" if deleted else one_line(" ".join(root.lines))
     # Some sources put a title's brackets twice: 제1조((목적)).
     title = re.sub(r"^\(([^()]*)\)$", r"\1", one_line(title))
+    deleted = bool(_DELETED.match(raw or title)) and not root.children
+    provisions = () if deleted else tuple(unit.freeze() for unit in root.children)
+    text = "" if deleted else one_line(" ".join(root.lines))
     return Article(number, title, text, provisions, deleted)
 
 

@@ -67,10 +67,10 @@ _MODIFIER = re.compile(
 )
 _MAY = "무엇을 할 수 있"
 _BODY = re.compile(
-    r"(?<![가-힣])(?:위원(?:회|장)?|재단|협회|공단|센터)"
-    r"(?:[은는이가을를의에과와도]|에게|에서|으?로)?(?![가-힣])"
+    r"(?<![가-힣])(위원(?=들|회|장)?|재단|협회|공단|센터)(?:회|장|들)?"
+    r"(?:[은는이가을를의에과와도만나]|에는|에게|에게서|에서|에서는|으?로|(?:으로)?부터|이나)?(?![가-힣])"
 )
-_NAMED_BODY = re.compile(r"[가-힣]{2}(?:위원회|재단|협회|공단|센터)")
+_NAMED_BODY = r"[가-힣]{2}(?<!해당)(?<!소속)(?<!파산)"
 _ACTS = re.compile(r"(?<!상실|발생|소멸|해당|종료|성립)한다\.$")
 _ADNOMINAL = {4, 8}
 """The final consonants ㄴ and ㄹ, by their place among the finals of Unicode's Hangul."""
@@ -89,14 +89,13 @@ def statute_pairs(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
             continue
         applications = list(islice(_applications(statute, article, said), APPLICATIONS))
         objection = _cannot_be_explained(article, titles)
-        if applications and (objection or phrasing.pick(group, 2)):
+        explanation = None if objection else _explanation(statute, article, group)
+        if explanation and _speaks_of_some_body(f"{explanation.question} {explanation.answer}"):
+            explanation, objection = None, "body that nobody has introduced"
+        if applications and (explanation is None or phrasing.pick(group, 2)):
             yield from applications
-            continue
-        pair = None if objection else _explanation(statute, article, group)
-        if pair and _speaks_of_some_body(f"{pair.question} {pair.answer}"):
-            pair, objection = None, "body that nobody has introduced"
-        if pair:
-            yield pair
+        elif explanation:
+            yield explanation
         else:
             rejected[f"law_explanation: {objection}"] += 1
 
@@ -116,9 +115,9 @@ def _cannot_be_explained(article: Article, titles: Counter[str]) -> str | None:
         return "list lost in the source"
     if len(text) > LONGEST_ANSWER:
         return "article too long to be told whole"
-    # 동전, 같은: the same subject as the article before.
-    said_before = article.title.startswith(("동전", "같은 "))
-    if len(article.title) < SHORTEST_TITLE or titles[article.title] > 1 or said_before:
+    # 동전, 같은: they point to something said before.
+    points_back = article.title.startswith(("동전", "같은 "))
+    if len(article.title) < SHORTEST_TITLE or titles[article.title] > 1 or points_back:
         return "title that does not tell the subject"
     if _ELSEWHERE.search(text):
         return "article that refers to others"
@@ -245,8 +244,9 @@ def _recurs(case: str, article: Article, said: Mapping[str, set[str]]) -> bool:
 
 def _speaks_of_some_body(text: str) -> bool:
     """Whether a text has a committee, a member of one, a foundation or an association, and no
-    name of any."""
-    return bool(_BODY.search(text) and not _NAMED_BODY.search(text))
+    name of any such body."""
+    kinds = {match[1].replace("위원", "위원회") for match in _BODY.finditer(text)}
+    return any(not re.search(rf"{_NAMED_BODY}{kind}", text) for kind in kinds)
 
 
 def _has_topic(when: str) -> bool:

@@ -81,7 +81,10 @@ def test_the_date_of_an_amendment_is_left_out():
             "issue of little but numbers",
         ),
         (
-            {"holdings": {"": "구 방문판매 등에 관한 법률 시행령 제32조의2의 규정 취지"}},
+            {
+                "holdings": {"": "구 방문판매 등에 관한 법률 시행령 제32조의2의 규정 취지"},
+                "cited_articles": "구 방문판매 등에 관한 법률 시행령 제32조의2",
+            },
             "issue of little but numbers",
         ),
         (
@@ -94,6 +97,15 @@ def test_why_an_issue_is_not_asked(changes, reason):
     pairs, rejected = pairs_of(decision(**changes))
     assert pairs == []
     assert rejected == {f"case: {reason}": 1}
+
+
+def test_an_issue_that_tells_its_subject_may_name_a_provision():
+    made = decision(
+        holdings={"": "소멸시효에 관한 민법 제766조의 의미"},
+        summaries={"": "민법 제766조의 소멸시효는 손해를 안 날부터 기산한다는 의미이다."},
+        cited_articles="민법 제766조",
+    )
+    assert pairs_of(made)[0]
 
 
 def test_a_statute_of_today_that_has_lost_a_cited_provision_gives_the_decision_away():

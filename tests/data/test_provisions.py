@@ -136,6 +136,8 @@ def test_an_article_whose_title_is_its_deletion():
     assert article("", "삭제").deleted
     assert not article("", "정보의 삭제 요구").deleted
     assert not article("삭제를 요구할 수 있다.").deleted
+    assert not article("삭제(파기를 포함한다)를 요구할 권리").deleted
+    assert article("", "(삭제)").deleted
 
 
 def test_deleted_provisions_are_known_and_left_out():

@@ -97,9 +97,22 @@ def test_a_committee_has_a_name():
     assert pairs_of(article(text.replace("위원회", "분쟁조정위원회"), "조정절차의 비공개"))[0]
     assert pairs_of(article(text.replace("위원회가", "위원회사가"), "조정절차의 비공개"))[0]
     assert pairs_of(article(text.replace("위원회가", "협회가"), "조정절차의 비공개"))[0] == []
+    assert pairs_of(article(text.replace("위원회가", "협회에서는"), "조정절차의 비공개"))[0] == []
+    estate = text.replace("위원회가", "파산재단에 관하여 재단이")
+    assert pairs_of(article(estate, "조정절차의 비공개"))[0] == []
+    other = text.replace("위원회가", "국민연금공단에 관하여 위원이")
+    assert pairs_of(article(other, "조정절차의 비공개"))[0] == []
     case = "신청을 한 자는 위원이 불공정한 의결을 할 우려가 있는 때에는 기피신청을 할 수 있다."
     assert pairs_of(article(case, "제척"))[0] == []
     assert pairs_of(article(case.replace("위원이", "심의위원회의 위원이"), "제척"))[0]
+
+
+def test_applications_are_asked_where_an_explanation_would_not_do():
+    rule = Provision("항", "1", "임차인이 두 달의 차임을 연체한 때에는 임대인은 해지한다.")
+    body = Provision("항", "2", "위원회는 이를 조정한다.")
+    for number in range(20):
+        made = Article(str(number), "계약의 해지와 통지", "", (rule, body))
+        assert [pair.type for pair in pairs_of(made)[0]] == ["law_application"]
 
 
 def test_a_chapters_name_does_not_give_the_answer_away():
