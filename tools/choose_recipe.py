@@ -2,9 +2,10 @@
 
     python tools/choose_recipe.py ROWS.jsonl [--trials NAME…] [--seeds N…] [--splits test]
 
-Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl is not
-computed again; the table of all rows is printed. Several of these, each with rows of its own, can
-run side by side; `cat` joins their rows.
+Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl, of as
+many pairs and questions, is not computed again; the table of all rows is printed (with `--trials`
+and no name, no more than that). Several of these, each with rows of its own, can run side by side;
+`cat` joins their rows.
 """
 
 import argparse
@@ -61,7 +62,7 @@ class Trial:
     def of(cls, recipe: FinetuneConfig) -> "Trial":
         """What `recipe` has of it."""
         lora, train = recipe.lora, recipe.train
-        return cls(
+        trial = cls(
             lora.target_modules,
             lora.r,
             lora.dropout,
@@ -69,6 +70,11 @@ class Trial:
             train.epochs,
             train.unlikelihood_every,
         )
+        tried = trial.config(train.seed, Path(recipe.out))
+        # A trial goes on to its end.
+        trained = replace(train, early_stopping_patience=tried.train.early_stopping_patience)
+        assert (tried.lora, tried.train) == (lora, trained), f"no trial stands for {recipe}"
+        return trial
 
     def config(self, seed: int, out: Path) -> FinetuneConfig:
         """The run that it stands for."""
@@ -183,10 +189,12 @@ def main() -> None:
     )
     asked = parser.parse_args()
     rows = [row for _, row in read_jsonl(asked.rows)] if asked.rows.exists() else []
-    known = {(row["trial"], row["seed"], row["split"]) for row in rows}
+    known = {(row["trial"], row["seed"], row["pairs"], *_asked(row)) for row in rows}
+    pairs = len(read_qa(QA / "train.jsonl"))
+    now = {split: (split, str(len(read_qa(QA / f"{split}.jsonl")))) for split in asked.splits}
     for name in asked.trials:
         for seed in asked.seeds:
-            missing = [split for split in asked.splits if (name, seed, split) not in known]
+            missing = [split for split in now if (name, seed, pairs, *now[split]) not in known]
             for row in attempt(name, seed, missing, asked.generate) if missing else ():
                 rows.append(row)
                 with asked.rows.open("a", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lawtune.config import QUESTION_TYPES, QuickstartConfig
+from lawtune.config import QUESTION_TYPES, SPLITS, QuickstartConfig
 from lawtune.data.build import build, data_card
 from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
@@ -67,6 +67,7 @@ def section(more: Mapping[str, Sequence[QAPair]]) -> str:
     everything = [pair for pairs in more.values() for pair in pairs]
     groups = {pair.group for pair in everything}
     dates = sorted(p.source.date for p in everything if p.source and p.source.date)
+    columns = [name for name in SPLITS if name in more]
     counts = {name: Counter(pair.type for pair in pairs) for name, pairs in more.items()}
     lines = [
         "",
@@ -81,11 +82,11 @@ def section(more: Mapping[str, Sequence[QAPair]]) -> str:
         " law.go.kr's, public domain under article 7 of the Korean Copyright Act; each pair names"
         " its source.",
         "",
-        f"| type | {' | '.join(more)} |",
-        "|---|" + "---:|" * len(more),
+        f"| type | {' | '.join(columns)} |",
+        "|---|" + "---:|" * len(columns),
     ]
     for kind, name in QUESTION_TYPES.items():
-        numbers = " | ".join(str(counts[split][kind]) for split in more)
+        numbers = " | ".join(str(counts[split][kind]) for split in columns)
         lines.append(f"| {name} (`{kind}`) | {numbers} |")
     return "\n".join(lines) + "\n"
 
