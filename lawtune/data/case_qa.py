@@ -17,6 +17,7 @@ from lawtune.data.quality import (
 )
 from lawtune.data.references import (
     ArticleReference,
+    any_spelling,
     law_key,
     parse_article_references,
     parse_case_references,
@@ -115,9 +116,7 @@ def _unfit(case: Case, number: str, cited: Sequence[ArticleReference]) -> str | 
 
 def _is_little_but_numbers(issue: str, cited: Sequence[ArticleReference]) -> bool:
     """Whether an issue names provisions and hardly tells what of them is asked."""
-    words = issue
-    for name in sorted({one.law for one in cited}, key=len, reverse=True):
-        words = re.sub(r"\s?".join(map(re.escape, law_key(name))), "", words)
+    words = re.sub(any_spelling({law_key(one.law) for one in cited}), "", issue)
     words = _PROVISION.sub("", words).replace(" ", "")
     return words != issue.replace(" ", "") and len(words) < SHORTEST_ISSUE
 

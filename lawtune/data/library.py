@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lawtune.data.provisions import is_deleted
-from lawtune.data.references import law_key, parse_case_references
+from lawtune.data.references import any_spelling, law_key, parse_case_references
 from lawtune.data.sources import Record
 from lawtune.data.split import case_group
 from lawtune.records import Article, Case, Interpretation, QAPair, Source, Statute, fingerprint
@@ -68,10 +68,7 @@ class Library:
     @cached_property
     def _provisions(self) -> re.Pattern[str]:
         """A provision of one of the statutes: (구), name, article, 항, 호."""
-        names = "|".join(
-            r"[\s·ㆍ]?".join(map(re.escape, key))
-            for key in sorted(self._articles, key=len, reverse=True)
-        )
+        names = any_spelling(self._articles)
         branch = r"(?:의\s*(\d+))?"
         return re.compile(
             rf"(?<![가-힣])(구\s*)?({names or '(?!)'})(?:\s*\((?![^()]*전의 것)[^()]*\))?"

@@ -1,7 +1,7 @@
 """What a decision relies on: its 참조조문 and 참조판례, parsed to names that can be looked up."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lawtune.data.provisions import one_line
@@ -45,6 +45,13 @@ class ArticleReference:
 def law_key(name: str) -> str:
     """A statute's name as a key: spaces and the kind of middle dot make no difference."""
     return re.sub(r"[\s·ㆍ․‧・]", "", name)
+
+
+def any_spelling(keys: Iterable[str]) -> str:
+    """A pattern of the statutes that `keys` (`law_key`) stand for, with blanks and middle dots
+    wherever a text puts them; it finds the longest name."""
+    longest_first = sorted(keys, key=len, reverse=True)
+    return "|".join(r"[\s·ㆍ]?".join(map(re.escape, key)) for key in longest_first)
 
 
 def parse_article_references(text: str) -> dict[str, tuple[ArticleReference, ...]]:

@@ -5,9 +5,9 @@ another rule. And some doctrines that fill the reports have been given up by the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from lawtune.data.references import law_key
+from lawtune.data.references import any_spelling, law_key
 
 _RENUMBERED = """
 근로기준법 2007-04-11, 노동조합 및 노동관계조정법 1997-03-13,
@@ -102,7 +102,10 @@ _REWORDED = (
     # Sexual offences were prosecuted on complaint only: 형법 제306조, deleted.
     ("2013-06-19", "강(?:간|제추행).*친고죄|친고죄.*강(?:간|제추행)"),
     # What tax law calls 기업업무추진비 today.
-    ("2024-01-01", "(?:손금|[법소][인득]세|광고선전비).*접대비|접대비.*(?:손금|[법소][인득]세)"),
+    (
+        "2024-01-01",
+        "(?:손금|법인세|소득세|광고선전비).*접대비|접대비.*(?:손금|법인세|소득세)",
+    ),
     # The emergency order on real-name transactions, for short.
     ("1997-12-31", "긴급명령 제|금융.*긴급명령|긴급명령.*금융"),
     # A prosecutor's record was evidence once genuine: 형사소송법 제312조 제1항.
@@ -113,7 +116,6 @@ _REWORDED = (
 LAG = 4
 """Years for which courts go on citing the old law: for acts before the change."""
 
-_BETWEEN = "[ ·ㆍ]?"
 _FORMER = "†"
 _FORMER_MARK = re.compile(r"(?<![가-힣])구(?: (?=[가-힣])|(?=[가-힣]*(?<!방)법(?![가-힣]{2})))")
 """구 as in 구 상법, 구상법 and 구법, not in 구성요건."""
@@ -129,17 +131,12 @@ def _until(listed: str) -> dict[str, str]:
     return {law_key(name): _later(day) for name, day in rows}
 
 
-def _any_of(names: Iterable[str]) -> str:
-    """A pattern of names packed by `law_key`, whatever blanks and dots they are written with."""
-    return "|".join(_BETWEEN.join(name) for name in sorted(names, key=len, reverse=True))
-
-
 _RENUMBERED_UNTIL, _CHANGED_UNTIL = _until(_RENUMBERED), _until(_CHANGED)
 _REPEALED_UNTIL, _BYGONE_UNTIL = _until(_REPEALED), _until(_BYGONE)
 _REWORDED_UNTIL = [(_later(day), re.compile(said)) for day, said in _REWORDED]
 _CHANGED_LAWS = {re.sub(r"제\d+조(?:의\d+)?$", "", article) for article in _CHANGED_UNTIL}
 _LISTED = re.compile(
-    rf"(?<![{_FORMER}가-힣])({_any_of({*_RENUMBERED_UNTIL, *_CHANGED_LAWS})})"
+    rf"(?<![{_FORMER}가-힣])({any_spelling({*_RENUMBERED_UNTIL, *_CHANGED_LAWS})})"
     r"(?!\s*\([^()]*전의 것)"
 )
 _STATUTE = re.compile(
@@ -148,8 +145,8 @@ _STATUTE = re.compile(
 )
 """The last word of a statute's name; 위법 and 방법 are none."""
 _ARTICLE = re.compile(r"(?P<addenda>부칙\s*(?:\([^()]*\)\s*)?)?(?P<number>제\d+조(?:의 ?\d+)?)")
-_REPEALED_NAMED = re.compile(rf"(?<![{_FORMER}가-힣])({_any_of(_REPEALED_UNTIL)})(?!원|인)")
-_BYGONE_NAMED = re.compile(rf"(?<![가-힣])({_any_of(_BYGONE_UNTIL)})(?!한)")
+_REPEALED_NAMED = re.compile(rf"(?<![{_FORMER}가-힣])({any_spelling(_REPEALED_UNTIL)})(?!원|인)")
+_BYGONE_NAMED = re.compile(rf"(?<![가-힣])({any_spelling(_BYGONE_UNTIL)})(?!한)")
 
 
 def speaks_of_past_law(text: str, date: str) -> bool:
@@ -171,9 +168,9 @@ def _numbered(marked: str) -> Iterator[tuple[str, str]]:
     """The listed statutes that numbers of articles belong to, and the articles: of a number, the
     statute named last before it, unless it is called a former one."""
     listed = {match.end(): law_key(match[0]) for match in _LISTED.finditer(marked)}
-    statutes = [match.end() for match in _STATUTE.finditer(marked)]
+    named = {match.end() for match in _STATUTE.finditer(marked)} | listed.keys()
     for article in _ARTICLE.finditer(marked):
-        last = max((end for end in {*statutes, *listed} if end <= article.start()), default=0)
+        last = max((end for end in named if end <= article.start()), default=0)
         if last in listed and not article["addenda"]:
             yield listed[last], article["number"].replace(" ", "")
 

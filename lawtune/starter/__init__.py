@@ -8,7 +8,8 @@ CORPUS = _HERE / "corpus"
 """Statutes and Supreme Court decisions in Markdown; see DATA_CARD.md."""
 
 QA = _HERE / "qa"
-"""The questions and answers that `lawtune data build` makes of the corpus."""
+"""The questions and answers that `lawtune data build` makes of the corpus, and the further ones of
+`tools/extend_qa.py`."""
 
 LEXICON = _HERE / "lexicon"
 """Document frequencies and legal terms of the corpus, by `tools/make_lexicon.py`."""
