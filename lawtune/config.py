@@ -47,8 +47,9 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """The adapter. `target_modules` are names of modules, or `all-linear`: every linear layer
-    but the vocabulary projection. `layers_to_transform` keeps to some layers, counted from 0."""
+    """The adapter. `target_modules` are names of modules; `all-linear`, alone or among them, is
+    every linear layer but the vocabulary projection. `layers_to_transform` keeps to some layers,
+    counted from 0."""
 
     r: Count = 16
     alpha: Positive = 32
@@ -64,8 +65,9 @@ class TrainConfig:
     a GPU), which moves memory and time and not the loss. `warmup_steps: auto` is 10 % of the
     steps; a number that the run cannot finish is refused. `max_steps` ends a run early. Every
     `unlikelihood_every`-th step also lets the model answer its questions itself and makes what it
-    repeats less likely; null: none does. `evaluate_every` and `save_every` are in steps,
-    `early_stopping_patience` in evaluations without a better loss (0: never).
+    repeats less likely; null: none does, nor any of the first `unlikelihood_after`, a share of all
+    steps. `evaluate_every` and `save_every` are in steps, `early_stopping_patience` in evaluations
+    without a better loss (0: never).
     `precision: auto` is bf16 where the hardware multiplies in it, else fp32; adapters and sums
     stay in float32. What the frozen layers make of the examples is kept in memory up to
     `cache_budget` MB, on disk above that; with a `cache_dir`, there, for later runs too; with LoRA
@@ -92,6 +94,7 @@ class TrainConfig:
     keep_checkpoints: Count = 2
     early_stopping_patience: Annotated[int, Ge(0)] = 3
     unlikelihood_every: Count | None = None
+    unlikelihood_after: Share = 0.0
     cache_dir: str | None = None
     cache_budget: Annotated[int, Ge(0)] = 2000
     memory_limit: Count | Literal["auto"] | None = "auto"
@@ -226,7 +229,11 @@ class QuickstartConfig:
     questions are answered in full, and the likelihood metrics use every test question."""
 
     data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=450))
-    lora: LoraConfig = field(default_factory=lambda: LoraConfig(r=64, alpha=128))
+    lora: LoraConfig = field(
+        default_factory=lambda: LoraConfig(
+            r=64, alpha=128, target_modules=("all-linear", "lm_head")
+        )
+    )
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             epochs=1,
@@ -234,6 +241,7 @@ class QuickstartConfig:
             batch_size=8,
             gradient_accumulation=1,
             unlikelihood_every=2,
+            unlikelihood_after=0.33,
         )
     )
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))

@@ -57,6 +57,7 @@ class Trial:
     learning_rate: float
     epochs: int
     unlikelihood_every: int | None
+    unlikelihood_after: float = 0.0
 
     @classmethod
     def of(cls, recipe: FinetuneConfig) -> "Trial":
@@ -69,6 +70,7 @@ class Trial:
             train.learning_rate,
             train.epochs,
             train.unlikelihood_every,
+            train.unlikelihood_after,
         )
         tried = trial.config(train.seed, Path(recipe.out))
         # A trial goes on to its end.
@@ -94,6 +96,7 @@ class Trial:
                 gradient_accumulation=1,
                 early_stopping_patience=0,
                 unlikelihood_every=self.unlikelihood_every,
+                unlikelihood_after=self.unlikelihood_after,
                 seed=seed,
             ),
             out=str(out),

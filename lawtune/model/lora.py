@@ -105,12 +105,13 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
     names = _linear_names(model)
     targets = config.target_modules
     targets = (targets,) if isinstance(targets, str) else targets
-    if targets == (ALL_LINEAR,):
-        head = model.get_output_embeddings()
-        chosen = {name for name in names if model.get_submodule(name) is not head}
-        chosen &= _of_decoder(model, names)
-    else:
-        chosen = {name for target in targets for name in _matching(names, target)}
+    chosen = {
+        name
+        for target in targets
+        for name in (
+            _all_linear(model, names) if target == ALL_LINEAR else _matching(names, target)
+        )
+    }
     if not chosen:
         raise UserError(f"lora.target_modules is empty; {_advice(names)}")
     if config.layers_to_transform is not None:
@@ -133,6 +134,13 @@ def _linear_names(model: Any) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     return [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D))]
+
+
+def _all_linear(model: Any, names: list[str]) -> set[str]:
+    """All of `names` but the vocabulary projection's, in the part that reads text."""
+    head = model.get_output_embeddings()
+    inner = {name for name in names if model.get_submodule(name) is not head}
+    return inner & _of_decoder(model, names)
 
 
 def _of_decoder(model: Any, names: list[str]) -> set[str]:

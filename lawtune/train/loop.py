@@ -70,8 +70,9 @@ class TrainingData:
 class LoopSettings:
     """How the loop runs. `evaluate_every` and `save_every` count steps; an evaluation and a
     checkpoint also end every run. `patience` is how many evaluations in a row may fail to improve
-    before the run stops; 0 never stops. `max_seconds` counts the time in steps. Every
-    `unlikelihood_every`-th step also makes repetitions less likely; None: no step does."""
+    before the run stops; 0 never stops. `max_seconds` counts the time in steps. After
+    `unlikelihood_after` steps every `unlikelihood_every`-th one also makes repetitions less likely;
+    None: no step does."""
 
     seed: int
     max_grad_norm: float
@@ -81,6 +82,7 @@ class LoopSettings:
     max_steps: int | None = None
     max_seconds: float | None = None
     unlikelihood_every: int | None = None
+    unlikelihood_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.engine.accumulate(micro_batches)
         windows = [window for batch in micro_batches for window in batch]
-        every = self.settings.unlikelihood_every
-        if every and (progress.step + 1) % every == 0 and (own := self.hooks.own_answers(windows)):
+        if self._against_loops(progress.step) and (own := self.hooks.own_answers(windows)):
             self.engine.accumulate([own])
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
@@ -204,6 +205,11 @@ class Loop:
             target_tokens=loss.tokens,
             seconds=self.hooks.clock(time.perf_counter() - started),
         )
+
+    def _against_loops(self, step: int) -> bool:
+        """Whether the step that follows `step` others trains against loops, too."""
+        every, after = self.settings.unlikelihood_every, self.settings.unlikelihood_after
+        return every is not None and step >= after and (step + 1) % every == 0
 
     def _advance(self, progress: Progress, record: StepRecord, steps_in_epoch: int) -> None:
         settings = self.settings

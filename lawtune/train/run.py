@@ -246,6 +246,7 @@ class _Session:
                 patience=settings.early_stopping_patience,
                 max_steps=settings.max_steps,
                 unlikelihood_every=settings.unlikelihood_every,
+                unlikelihood_after=round(settings.unlikelihood_after * self.total_steps),
             ),
             Hooks(
                 log=self._log_step,

@@ -119,6 +119,9 @@ def test_all_linear_may_stand_in_a_list():
     model = tiny.make_gpt2(tiny.make_tokenizer())
     adapted = attach_lora(model, LoraConfig(r=4, target_modules=("all-linear",)))
     assert len([n for n, _ in adapted.named_parameters() if "lora_A" in n]) == 8
+    model = tiny.make_gpt2(tiny.make_tokenizer())
+    both = target_names(model, LoraConfig(target_modules=("all-linear", "lm_head")))
+    assert both == [*target_names(model, LoraConfig()), "lm_head"]
 
 
 @pytest.mark.parametrize("target", ["q_proj", "attn", "wte"])

@@ -95,6 +95,25 @@ def assert_equal_bits(left: dict, right: dict) -> None:
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
+@pytest.mark.parametrize(
+    ("every", "after", "heard"),
+    [(None, 3, []), (1, 0, range(1, 13)), (1, 9, [10, 11, 12]), (4, 5, [8, 12])],
+)
+def test_own_answers_are_heard_in_every_nth_step_after_the_first_ones(
+    tmp_path: Path, every: int | None, after: int, heard
+):
+    run = Run(tmp_path, unlikelihood_every=every, unlikelihood_after=after)
+    found = []
+
+    def own_answers(windows) -> list[Window]:
+        found.append(len(run.records) + 1)
+        return []
+
+    hooks = replace(run.loop.hooks, own_answers=own_answers)
+    replace(run.loop, hooks=hooks).run(Progress())
+    assert found == list(heard)
+
+
 @pytest.mark.parametrize("kill_at", [2, 3, 4, 6, 8, 12])
 def test_a_killed_and_resumed_run_equals_one_never_stopped(tmp_path: Path, kill_at: int):
     """Four steps an epoch, a checkpoint every three: the stops lie before the first checkpoint,

@@ -187,7 +187,7 @@ def kill_at(step: int):
 @pytest.mark.parametrize("step", [1, 4, 5, 9])
 def test_resumed_equals_never_stopped(make_config, step: int, against_loops: int | None):
     settings = {"save_every": 2, "evaluate_every": 3, "batch_size": 2, "gradient_accumulation": 2}
-    settings["unlikelihood_every"] = against_loops
+    settings |= {"unlikelihood_every": against_loops, "unlikelihood_after": 0.3}
     whole = finetune(make_config(out="whole", train=settings))
     config = make_config(out="killed", train=settings)
     with pytest.raises(KilledError):
