@@ -229,11 +229,7 @@ class QuickstartConfig:
     questions are answered in full, and the likelihood metrics use every test question."""
 
     data: BuildConfig = field(default_factory=lambda: BuildConfig(per_type=450))
-    lora: LoraConfig = field(
-        default_factory=lambda: LoraConfig(
-            r=64, alpha=128, target_modules=("all-linear", "lm_head")
-        )
-    )
+    lora: LoraConfig = field(default_factory=lambda: LoraConfig(r=64, alpha=128))
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             epochs=1,
@@ -241,7 +237,6 @@ class QuickstartConfig:
             batch_size=8,
             gradient_accumulation=1,
             unlikelihood_every=2,
-            unlikelihood_after=0.33,
         )
     )
     evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
