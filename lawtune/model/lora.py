@@ -105,13 +105,7 @@ def target_names(model: Any, config: LoraConfig) -> list[str]:
     names = _linear_names(model)
     targets = config.target_modules
     targets = (targets,) if isinstance(targets, str) else targets
-    chosen = {
-        name
-        for target in targets
-        for name in (
-            _all_linear(model, names) if target == ALL_LINEAR else _matching(names, target)
-        )
-    }
+    chosen = {name for target in targets for name in _matching(model, names, target)}
     if not chosen:
         raise UserError(f"lora.target_modules is empty; {_advice(names)}")
     if config.layers_to_transform is not None:
@@ -136,13 +130,6 @@ def _linear_names(model: Any) -> list[str]:
     return [n for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D))]
 
 
-def _all_linear(model: Any, names: list[str]) -> set[str]:
-    """All of `names` but the vocabulary projection's, in the part that reads text."""
-    head = model.get_output_embeddings()
-    inner = {name for name in names if model.get_submodule(name) is not head}
-    return inner & _of_decoder(model, names)
-
-
 def _of_decoder(model: Any, names: list[str]) -> set[str]:
     """Those of `names` that lie in the part that reads text: an eye beside it learns nothing from
     questions and answers."""
@@ -153,7 +140,11 @@ def _of_decoder(model: Any, names: list[str]) -> set[str]:
     return {name for name in names if any(name.startswith(f"{part}.") for part in inside)}
 
 
-def _matching(names: list[str], target: str) -> list[str]:
+def _matching(model: Any, names: list[str], target: str) -> list[str]:
+    """Those of `names` that one of `target_modules` stands for."""
+    if target == ALL_LINEAR:
+        head, decoder = model.get_output_embeddings(), _of_decoder(model, names)
+        return [name for name in decoder if model.get_submodule(name) is not head]
     matched = [name for name in names if name == target or name.endswith(f".{target}")]
     if not matched:
         raise UserError(
