@@ -70,9 +70,9 @@ class TrainingData:
 class LoopSettings:
     """How the loop runs. `evaluate_every` and `save_every` count steps; an evaluation and a
     checkpoint also end every run. `patience` is how many evaluations in a row may fail to improve
-    before the run stops; 0 never stops. `max_seconds` counts the time in steps. After
-    `unlikelihood_after` steps every `unlikelihood_every`-th one also makes repetitions less likely;
-    None: no step does."""
+    before the run stops; 0 never stops. `max_seconds` counts the time in steps. Every
+    `unlikelihood_every`-th step also makes less likely what `Hooks.own_answers` gives; None: no
+    step does."""
 
     seed: int
     max_grad_norm: float
@@ -82,7 +82,6 @@ class LoopSettings:
     max_steps: int | None = None
     max_seconds: float | None = None
     unlikelihood_every: int | None = None
-    unlikelihood_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,9 @@ class StepRecord:
     seconds: float
 
 
+OwnAnswers = Callable[[Sequence[Window], Progress], Sequence[Window]]
+
+
 @dataclass(frozen=True)
 class Hooks:
     """What the loop calls.
@@ -108,7 +110,7 @@ class Hooks:
     `adapt` is asked after every step, too: whether it has changed something that bears on the next
     ones and must be saved at once.
     `own_answers` gives, for examples, those answers of the model's own that repeat themselves
-    (`lawtune.train.unlikelihood`).
+    (`lawtune.train.unlikelihood`), or nothing while the run is not far enough.
     `stop` is asked after every step: whether to save and leave the rest for later. `clock` turns
     the seconds that a step took here into those that it counts for: of several processes, all must
     count the same where time decides.
@@ -119,7 +121,7 @@ class Hooks:
     evaluate: Callable[[], float] | None = None
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
     adapt: Callable[[Progress], bool] = lambda progress: False
-    own_answers: Callable[[Sequence[Window]], Sequence[Window]] = lambda windows: ()
+    own_answers: OwnAnswers = lambda windows, progress: ()
     stop: Callable[[], bool] = lambda: False
     clock: Callable[[float], float] = lambda seconds: seconds
 
@@ -187,7 +189,9 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.engine.accumulate(micro_batches)
         windows = [window for batch in micro_batches for window in batch]
-        if self._against_loops(progress.step) and (own := self.hooks.own_answers(windows)):
+        every = self.settings.unlikelihood_every
+        due = every is not None and (progress.step + 1) % every == 0
+        if due and (own := self.hooks.own_answers(windows, progress)):
             self.engine.accumulate([own])
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
@@ -205,11 +209,6 @@ class Loop:
             target_tokens=loss.tokens,
             seconds=self.hooks.clock(time.perf_counter() - started),
         )
-
-    def _against_loops(self, step: int) -> bool:
-        """Whether the step that follows `step` others trains against loops, too."""
-        every, after = self.settings.unlikelihood_every, self.settings.unlikelihood_after
-        return every is not None and step >= after and (step + 1) % every == 0
 
     def _advance(self, progress: Progress, record: StepRecord, steps_in_epoch: int) -> None:
         settings = self.settings

@@ -260,7 +260,7 @@ class _Run:
         self._tell({"event": "start", **start, "windows": len(self.data.windows)})
         try:
             with full_disk_is_told(self.out), self.interrupt:
-                self._loop(progress).run(progress)
+                self._loop().run(progress)
         finally:
             if log:
                 log.close()
@@ -269,13 +269,8 @@ class _Run:
             raise StoppedError(text, self.interrupt.signal)
         return progress
 
-    def _loop(self, progress: Progress) -> Loop:
+    def _loop(self) -> Loop:
         settings = self.settings
-
-        def own_answers(windows: Sequence[Window]) -> Sequence[Window]:
-            # What the model says before its rate falls is soon unlearnt: time better spent reading.
-            return self._own_texts(windows) if self._decays(progress) else ()
-
         return Loop(
             self.engine,
             self.data,
@@ -294,13 +289,16 @@ class _Run:
                 save=self._save,
                 evaluate=self._evaluate if self.held_out else None,
                 evaluated=self._evaluated,
-                own_answers=own_answers,
+                own_answers=self._own_texts,
                 stop=self.interrupt.asked,
                 clock=lambda seconds: self.team.each(seconds)[0],
             ),
         )
 
-    def _own_texts(self, windows: Sequence[Window]) -> Sequence[Window]:
+    def _own_texts(self, windows: Sequence[Window], progress: Progress) -> Sequence[Window]:
+        if not self._decays(progress):
+            # What the model says before its rate falls is soon unlearnt: time better spent reading.
+            return ()
         begun = [replace(w, target_start=min(PROMPT, len(w.ids) // 2)) for w in windows]
         return self.engine.own_answers(begun, self.model.config.eos_token_id)
 

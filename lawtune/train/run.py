@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from lawtune.config import FinetuneConfig
+from lawtune.data.encode import Window
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import full_disk_is_told, read_json_object
 from lawtune.model.load import resolve_device
@@ -225,7 +227,7 @@ class _Session:
 
     def _loop(self) -> Loop:
         settings = self.config.train
-        validation, end = self.validation, self.subject.tokenizer.eos_token_id
+        validation = self.validation
         evaluate = validation and partial(self.engine.mean_loss, validation.windows)
         return Loop(
             self.engine,
@@ -246,7 +248,6 @@ class _Session:
                 patience=settings.early_stopping_patience,
                 max_steps=settings.max_steps,
                 unlikelihood_every=settings.unlikelihood_every,
-                unlikelihood_after=round(settings.unlikelihood_after * self.total_steps),
             ),
             Hooks(
                 log=self._log_step,
@@ -254,10 +255,16 @@ class _Session:
                 evaluate=evaluate,
                 evaluated=self._evaluated,
                 adapt=lambda progress: self.memory.adapt(progress.step),
-                own_answers=lambda windows: self.engine.own_answers(windows, end),
+                own_answers=self._own_answers,
                 stop=self.interrupt.asked,
             ),
         )
+
+    def _own_answers(self, windows: Sequence[Window], progress: Progress) -> Sequence[Window]:
+        begin = round(self.config.train.unlikelihood_after * self.total_steps)
+        if progress.step < begin:
+            return ()
+        return self.engine.own_answers(windows, self.subject.tokenizer.eos_token_id)
 
     def _introduce(self, progress: Progress) -> None:
         """Say what this run is, and how good the model is before it."""

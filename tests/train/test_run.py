@@ -297,6 +297,19 @@ def test_training_against_loops_shows_in_the_weights(make_config):
         finetune(make_config(out="no", train={"unlikelihood_every": 1, "shard": True}))
 
 
+def test_training_against_loops_may_begin_after_a_share_of_the_run(make_config):
+    def norms(**settings) -> list[float]:
+        run = finetune(make_config(out=f"run{len(settings)}", train={"epochs": 6} | settings))
+        return [row["grad_norm"] for row in read_rows(run.folder, "step")]
+
+    plain, whole = norms(), norms(unlikelihood_every=1)
+    half = norms(unlikelihood_every=1, unlikelihood_after=0.5)
+    assert len(plain) == 18
+    assert whole[0] != plain[0]
+    assert half[:9] == plain[:9]
+    assert half[9] != plain[9]
+
+
 def test_resume_without_a_checkpoint_starts_afresh_and_says_so(make_config):
     rows = []
     result = finetune(make_config(), resume=True, listener=rows.append)
