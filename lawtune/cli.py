@@ -169,6 +169,17 @@ def _add_training(actions: Any) -> None:
     verb.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     verb.add_argument("--adapter", metavar="M", help="go on from an adapter: folder or name")
 
+    verb = _verb(
+        actions, "average", verbs.run_average, "the mean of several adapters of one base, as one"
+    )
+    verb.add_argument(
+        "models", nargs="+", metavar="M", help="adapters' folders, or names under runs/"
+    )
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR")
+    verb.add_argument(
+        "--scale", type=float, default=1.0, help="what the mean is multiplied by; default: 1"
+    )
+
 
 def _add_evaluation(actions: Any) -> None:
     verb = _verb(

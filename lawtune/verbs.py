@@ -158,6 +158,15 @@ def run_finetune(arguments: Arguments, overrides: Overrides) -> None:
     print(result.folder)
 
 
+def run_average(arguments: Arguments, overrides: Overrides) -> None:
+    """`lawtune average`: write the mean of several adapters and print the folder."""
+    from lawtune.model.average import average_adapters
+
+    rank = average_adapters(arguments.models, arguments.out, arguments.scale)
+    print(f"the mean of {len(arguments.models)} adapters, of rank {rank}")
+    print(arguments.out)
+
+
 def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     """`lawtune evaluate`: write the reports, print the table and where the page is."""
     from lawtune.eval.report import format_table, write_reports

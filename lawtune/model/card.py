@@ -4,7 +4,7 @@ Written from what the folder records of itself (`training_config.json`), so that
 copied or uploaded still says it. Of local paths only the last name is told.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ def adapter_card(title: str, record: Mapping[str, Any]) -> str:
     return _card(title, what, "peft", record, record["base"])
 
 
+def average_card(title: str, record: Mapping[str, Any]) -> str:
+    """The card of an average of adapters, from its `training_config.json`."""
+    what = (
+        f"The mean of {len(record['averaged'])} LoRA adapters for {_name(record['base'])}, tuned"
+        " with lawtune."
+    )
+    return _card(title, what, "peft", record, record["base"])
+
+
 def merged_card(title: str, described: Mapping[str, Any]) -> str:
     """The card of a merged model, from its `export.json`."""
     base = described["base"]
@@ -65,6 +74,8 @@ def _card(
 
 def _training(record: Mapping[str, Any]) -> dict[str, str]:
     """What a `training_config.json` has to say; nothing of an adapter that was made elsewhere."""
+    if averaged := record.get("averaged"):
+        return _members(averaged, record["scale"])
     if not record.get("metrics"):
         return {}
     lora, train, metrics = record["config"]["lora"], record["config"]["train"], record["metrics"]
@@ -77,6 +88,16 @@ def _training(record: Mapping[str, Any]) -> dict[str, str]:
         before, best = metrics["initial_validation_loss"], metrics["best_validation_loss"]
         rows["validation loss"] = f"{best:.3f} nats a token, {before:.3f} before training"
     rows["versions"] = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    return rows
+
+
+def _members(averaged: Sequence[Mapping[str, Any]], scale: float) -> dict[str, str]:
+    """A row for each fact of each member of an average."""
+    rows = {"mean of": f"{len(averaged)} adapters, times {scale:g}"}
+    for number, member in enumerate(averaged, start=1):
+        rows[f"{number}"] = f"{member['name']}, SHA-256 `{member['sha256']}`"
+        facts = _training(member["training"])
+        rows |= {f"{number}: {name}": fact for name, fact in facts.items()}
     return rows
 
 
