@@ -177,7 +177,11 @@ def _add_training(actions: Any) -> None:
     )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR")
     verb.add_argument(
-        "--scale", type=float, default=1.0, help="what the mean is multiplied by; default: 1"
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="what the mean is multiplied by; default: 1",
     )
 
 

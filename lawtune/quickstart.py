@@ -136,4 +136,7 @@ def describe(model: Path, data: Path) -> dict[str, Any]:
         facts["base"] = made.get("base")
         facts["training"] = {name: made.get(name) for name in ("config", "resolved", "versions")}
         facts["training"]["data_sha256"] = (made.get("data") or {}).get("train", {}).get("sha256")
+        if "averaged" in made:
+            members = {member["name"]: member["sha256"] for member in made["averaged"]}
+            facts["averaged"] = {"members": members, "scale": made["scale"]}
     return facts

@@ -29,13 +29,12 @@ from lawtune.files import (
     write_json,
     write_text,
 )
-from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, save_tokenizer
+from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, find_adapter, save_tokenizer
 from lawtune.model.card import CARD_FILE, merged_card
 from lawtune.model.legal_model import LegalModel, base_name
 from lawtune.model.load import hash_weights, identify, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
-from lawtune.model.manager import ModelManager
-from lawtune.model.manifest import MANIFEST_FILE, unlisted, verify_manifest, write_manifest
+from lawtune.model.manifest import MANIFEST_FILE, unlisted, write_manifest
 
 TOLERANCE = 1e-5
 """The largest difference of two logits, relative to the largest logit, that counts as equal."""
@@ -103,15 +102,9 @@ def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport
             figure is said); nothing is left at `out` then.
     """
     # `.` and a link to nothing cannot be replaced by their own names.
-    folder, out = ModelManager().resolve(model), out.resolve()
-    if not (isinstance(folder, Path) and (folder / ADAPTER_WEIGHTS).is_file()):
-        raise UserError(f"{model} is not an adapter folder: there is nothing to merge")
+    folder, out = find_adapter(model), out.resolve()
     _require_free(out)
     require_creatable(out)
-    # A folder without a manifest was made elsewhere: there is nothing to compare.
-    damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
-    if damage:
-        raise UserError(f"{folder} is damaged ({damage[0]}): it is not exported")
     loaded = LegalModel.load(folder, "cpu", torch.float32, base)
     for part, home in loaded.folders.items():
         if out.resolve() in (home.resolve(), *home.resolve().parents):

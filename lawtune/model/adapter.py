@@ -14,6 +14,7 @@ from lawtune.errors import UserError
 from lawtune.files import atomic_path, make_folder, read_json_object, write_json
 from lawtune.model.load import Base
 from lawtune.model.lora import quiet_peft
+from lawtune.model.manager import ModelManager
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
 from lawtune.prompt import PromptTemplate
 
@@ -108,6 +109,23 @@ def save_tokenizer(folder: Path, tokenizer: Any) -> None:
                 shutil.copyfile(path, temporary)
 
 
+def find_adapter(name: str | Path) -> Path:
+    """The folder of an adapter: a path, or its name in the model manager.
+
+    Raises:
+        UserError: no adapter lies there, or its files are not those that its manifest knows. (A
+            folder without a manifest was made elsewhere: there is nothing to compare.)
+    """
+    folder = ModelManager().resolve(name)
+    files = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+    if not (isinstance(folder, Path) and all((folder / file).is_file() for file in files)):
+        raise UserError(f"{name} is not an adapter folder")
+    damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
+    if damage:
+        raise UserError(f"{folder} is damaged ({damage[0]})")
+    return folder
+
+
 def load_adapter(base: Base, folder: Path, trainable: bool = False) -> Any:
     """Put a saved adapter on its base (whose model and tokenizer change in place).
 
@@ -169,17 +187,29 @@ def check_base(base: Base, folder: Path) -> None:
         )
 
 
-def _restore_rows(base: Base, folder: Path) -> None:
+def read_added_rows(folder: Path) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """The tokens that an adapter added to its base, and their rows [tokens, width] of every matrix
+    that has a row for each token; nothing where it added none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     if not (folder / ADDED_ROWS).is_file():
-        return
+        return [], {}
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(folder / ADDED_ROWS, framework="pt") as file:
             tokens = json.loads(file.metadata()["tokens"])
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tokens, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(f"{folder / ADDED_ROWS} is damaged: {error}") from error
+
+
+def _restore_rows(base: Base, folder: Path) -> None:
+    tokens, saved = read_added_rows(folder)
+    if not tokens:
+        return
     _extend(base.model, base.tokenizer, tokens)
     rows = [base.tokenizer.convert_tokens_to_ids(token) for token in tokens]
     with torch.no_grad():

@@ -1,11 +1,9 @@
 """Several adapters of one base averaged into one: a "model soup" (Wortsman et al. 2022,
 arXiv:2203.05482).
 
-Runs of one recipe that differ in their seed alone err in different places; the mean of what they
-change predicts better than each, and costs no more to run. The mean of products is not the product
-of means, so the factors are not averaged but put side by side: the result's rank is the sum of all
-ranks, and its change of every layer the exact mean of theirs. What a layer changes is linear in
-that, so `scale` makes the whole change larger or smaller.
+The mean of products is not the product of means, so LoRA's factors are not averaged but put side
+by side: the result's rank is the sum of all ranks, and what it changes in a layer the exact mean of
+what they change there.
 """
 
 import math
@@ -13,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -35,44 +34,35 @@ from lawtune.model.adapter import (
     ADAPTER_WEIGHTS,
     ADDED_ROWS,
     TRAINING_CONFIG,
+    find_adapter,
+    read_added_rows,
     save_tokenizer,
 )
-from lawtune.model.card import CARD_FILE, average_card
-from lawtune.model.load import has_tokenizer, load_tokenizer
-from lawtune.model.manager import ModelManager
-from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
-from lawtune.prompt import TEMPLATES_FILE
-
-_READ_BY = ("tokenizer.json", TEMPLATES_FILE, ADDED_ROWS)
-"""What decides how a question becomes tokens: the same in all, or their mean has no meaning."""
+from lawtune.model.card import CARD_FILE, adapter_card
+from lawtune.model.load import load_tokenizer
+from lawtune.model.manifest import write_manifest
+from lawtune.prompt import TEMPLATES_FILE, PromptTemplate
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
+
+_NO_MATTER = {"auto_mapping", "base_model_name_or_path", "fan_in_fan_out", "inference_mode"}
+_NO_MATTER |= {"layers_to_transform", "lora_alpha", "lora_dropout", "peft_version", "r"}
+_NO_MATTER |= {"revision", "target_modules", "task_type"}
+"""PEFT's settings that leave an adapter plain LoRA: what it changes is alpha ÷ r · B·A. Among the
+others are those that change the base (PiSSA), scale columns (DoRA) or lay A and B out otherwise."""
 
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One adapter: its folder, what PEFT and lawtune have written of it, and how much of B·A it
-    adds to a layer."""
+    """One adapter: its folder, PEFT's config, what lawtune has recorded of it, and its LoRA
+    matrices by PEFT's names."""
 
     folder: Path
     config: dict[str, Any]
     record: dict[str, Any]
-    scaling: float
-
-    @property
-    def base(self) -> str | None:
-        """Its base, by content where that is known, else by name."""
-        base = self.record.get("base") or {}
-        return base.get("sha256") or self.config.get("base_model_name_or_path")
-
-    def tensors(self) -> Tensors:
-        """Its LoRA matrices, by PEFT's names."""
-        try:
-            return load_file(self.folder / ADAPTER_WEIGHTS)
-        except SafetensorError as error:
-            raise UserError(f"{self.folder / ADAPTER_WEIGHTS} is damaged: {error}") from error
+    tensors: Tensors
 
 
 def average_adapters(names: Sequence[str], out: Path, scale: float = 1.0) -> int:
@@ -87,110 +77,130 @@ def average_adapters(names: Sequence[str], out: Path, scale: float = 1.0) -> int
         The rank of the result.
 
     Raises:
-        UserError: fewer than two, one of them twice, one is damaged or no plain LoRA, or they
-            differ in their base, their layers, their tokenizer or their prompt templates.
+        UserError: they are not two or more, and different ones; one is damaged, no plain LoRA or
+            not made by lawtune; or they differ in their base, their layers, their tokenizer or
+            their prompt templates.
     """
     if not (math.isfinite(scale) and scale > 0):
         raise UserError(f"--scale must be a number above 0 (found {scale})")
-    members = [_read(name) for name in names]
-    if len({member.folder.resolve() for member in members}) < max(2, len(members)):
-        raise UserError("an average needs two different adapters, or more")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and is not empty: give another --out")
+    folders = [find_adapter(name).resolve() for name in names]
+    if len(folders) < 2 or len(set(folders)) < len(folders):
+        raise UserError("give two adapters or more, each once")
     require_creatable(out)
-    first = members[0]
-    for other in members[1:]:
-        _require_alike(first, other)
-    tensors = _mean([member.tensors() for member in members], members, scale)
-    rank = sum(member.config["r"] for member in members)
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: give another --out")
+    members = [_read(folder) for folder in folders]
+    _require_alike(members)
+    tensors = _mean(members, scale)
+    first, rank = members[0], sum(member.config["r"] for member in members)
     with atomic_path(out.resolve()) as folder:
         folder.mkdir()
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         # With alpha = r, B·A is added as it is.
         write_json(folder / ADAPTER_CONFIG, first.config | {"r": rank, "lora_alpha": rank})
-        if has_tokenizer(first.folder):
-            save_tokenizer(folder, load_tokenizer(first.folder))
+        save_tokenizer(folder, _tokenizer(first))
         for name in (TEMPLATES_FILE, ADDED_ROWS):
             if (first.folder / name).is_file():
                 shutil.copyfile(first.folder / name, folder / name)
-        carry_filters([member.folder for member in members], folder)
-        record = _describe(members, scale)
+        carry_filters(folders, folder)
+        record = {
+            "base": first.record["base"],
+            "averaged": [_describe(member) for member in members],
+            "scale": scale,
+            "versions": {"lawtune": __version__},
+        }
         write_json(folder / TRAINING_CONFIG, record)
-        write_text(folder / CARD_FILE, average_card(out.resolve().name, record))
+        write_text(folder / CARD_FILE, adapter_card(out.resolve().name, record))
         write_manifest(folder)
     return rank
 
 
-def _read(name: str) -> _Member:
-    folder = ModelManager().resolve(name)
-    files = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
-    if not (isinstance(folder, Path) and all((folder / file).is_file() for file in files)):
-        raise UserError(f"{name} is not an adapter folder")
-    # A folder without a manifest was made elsewhere: there is nothing to compare.
-    damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
-    if damage:
-        raise UserError(f"{folder} is damaged ({damage[0]})")
+def _read(folder: Path) -> _Member:
+    from peft import LoraConfig
+
     config = read_json_object(folder / ADAPTER_CONFIG)
-    special = [key for key in ("use_dora", "rank_pattern", "alpha_pattern") if config.get(key)]
-    if config.get("peft_type") != "LORA" or special:
-        kind = special[0] if special else config.get("peft_type")
-        raise UserError(f"{folder} has an adapter of another kind than plain LoRA ({kind})")
+    plain = LoraConfig().to_dict()
+    odd = [key for key in config if key not in _NO_MATTER and config[key] != plain.get(key)]
+    if odd:
+        raise UserError(f"{folder} has no plain LoRA adapter ({odd[0]} is {config[odd[0]]})")
+    if not all(type(config.get(key)) in (int, float) for key in ("r", "lora_alpha")):
+        raise UserError(f"{folder / ADAPTER_CONFIG}: r and lora_alpha must be numbers")
     training = folder / TRAINING_CONFIG
     record = read_json_object(training) if training.is_file() else {}
-    rank, alpha = config["r"], config["lora_alpha"]
-    scaling = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return _Member(folder, config | {"use_rslora": False}, record, scaling)
+    if not (isinstance(record.get("base"), dict) and record["base"].get("sha256")):
+        raise UserError(f"{folder} does not say in {TRAINING_CONFIG} which base it belongs to")
+    try:
+        return _Member(folder, config, record, load_file(folder / ADAPTER_WEIGHTS))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}") from error
 
 
-def _require_alike(first: _Member, other: _Member) -> None:
-    both = f"{first.folder} and {other.folder}"
-    if first.base != other.base:
-        raise UserError(f"{both} are adapters of different bases: their mean has no meaning")
-    for name in _READ_BY:
-        found = [member.folder / name for member in (first, other)]
-        hashes = [path.is_file() and sha256(path) for path in found]
-        if hashes[0] != hashes[1]:
-            raise UserError(f"{both} do not read a question alike: their {name} differ")
+def _require_alike(members: Sequence[_Member]) -> None:
+    """Make sure that all change the same model and read a question alike.
+
+    Raises:
+        UserError: two do not; both are named.
+    """
+    first = members[0]
+    for other in members[1:]:
+        both = f"{first.folder} and {other.folder}"
+        if first.record["base"]["sha256"] != other.record["base"]["sha256"]:
+            raise UserError(f"{both} are adapters of different bases")
+        if _tokenizer_files(first) != _tokenizer_files(other):
+            raise UserError(f"{both} have different tokenizers")
+        if PromptTemplate.load(first.folder) != PromptTemplate.load(other.folder):
+            raise UserError(f"{both} have different prompt templates")
+        (tokens, rows), (other_tokens, other_rows) = map(
+            read_added_rows, (first.folder, other.folder)
+        )
+        same = (tokens, rows.keys()) == (other_tokens, other_rows.keys())
+        if not (same and all(torch.equal(rows[name], other_rows[name]) for name in rows)):
+            raise UserError(f"{both} have added different tokens to their base")
 
 
-def _mean(parts: Sequence[Tensors], members: Sequence[_Member], scale: float) -> Tensors:
-    """A and B for every layer, so that B·A = scale · mean of (scaling · B·A) over `members`."""
-    names = set(parts[0])
+def _tokenizer_files(member: _Member) -> dict[str, bytes]:
+    """What its tokenizer is saved as, by file."""
+    with TemporaryDirectory() as scratch:
+        save_tokenizer(Path(scratch), _tokenizer(member))
+        return {path.name: path.read_bytes() for path in Path(scratch).iterdir()}
+
+
+def _tokenizer(member: _Member) -> Any:
+    return load_tokenizer(member.folder, member.record["base"]["name"])
+
+
+def _mean(members: Sequence[_Member], scale: float) -> Tensors:
+    """A [sum of r, in] and B [out, sum of r] for every layer, float32, so that B·A is `scale` times
+    the mean of the members' alpha ÷ r · B·A."""
+    names = set(members[0].tensors)
     layers = {name.removesuffix(_A) for name in names if name.endswith(_A)}
-    if names != {layer + end for layer in layers for end in (_A, _B)}:
-        raise UserError(f"{members[0].folder} holds more than LoRA's two matrices for each layer")
-    tensors = {}
-    for layer in sorted(layers):
-        try:
-            downs = [
-                part[layer + _A].float() * (member.scaling * scale / len(members))
-                for part, member in zip(parts, members, strict=True)
-            ]
-            ups = [part[layer + _B].float() for part in parts]
-            tensors[layer + _A] = torch.cat(downs, dim=0)
-            tensors[layer + _B] = torch.cat(ups, dim=1)
-        except (KeyError, RuntimeError) as error:
-            raise UserError(f"the adapters are not on the same layers: {layer}") from error
-    for part, member in zip(parts[1:], members[1:], strict=True):
-        if added := set(part) - names:
-            raise UserError(f"only {member.folder} has an adapter on {min(added)}")
-    return tensors
-
-
-def _describe(members: Sequence[_Member], scale: float) -> dict[str, Any]:
-    """`training_config.json`: the base, and for each member what it was and how it was made."""
-    averaged = [
-        {
-            "name": member.folder.resolve().name,
-            "sha256": sha256(member.folder / ADAPTER_WEIGHTS),
-            "training": member.record,
+    if not layers or names != {layer + end for layer in layers for end in (_A, _B)}:
+        raise UserError(f"{members[0].folder} holds other weights than two matrices for each layer")
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in sorted(names)}
+    for member in members:
+        if set(member.tensors) != names:
+            odd = min(set(member.tensors) ^ names)
+            raise UserError(f"{members[0].folder} and {member.folder}: only one adapts {odd}")
+        rank = member.config["r"]
+        share = member.config["lora_alpha"] / rank * scale / len(members)
+        for layer in layers:
+            a, b = member.tensors[layer + _A].float(), member.tensors[layer + _B].float()
+            if a.dim() != 2 or b.dim() != 2 or not a.shape[0] == b.shape[1] == rank:
+                raise UserError(f"{member.folder}: the matrices of {layer} are not of rank {rank}")
+            parts[layer + _A].append(a * share)
+            parts[layer + _B].append(b)
+    try:
+        mean = {
+            name: torch.cat(some, dim=0 if name.endswith(_A) else 1) for name, some in parts.items()
         }
-        for member in members
-    ]
-    base = members[0].record.get("base") or {"name": members[0].base}
-    return {
-        "base": base,
-        "averaged": averaged,
-        "scale": scale,
-        "versions": {"lawtune": __version__, "torch": torch.__version__},
-    }
+    except RuntimeError as error:
+        raise UserError(f"the adapters' layers differ in size: {error}") from error
+    if not all(tensor.isfinite().all() for tensor in mean.values()):
+        raise UserError("the mean is not finite: one of the adapters, or --scale, is not")
+    return mean
+
+
+def _describe(member: _Member) -> dict[str, Any]:
+    """What the record of an average keeps of a member: which it was, and how it was made."""
+    weights = sha256(member.folder / ADAPTER_WEIGHTS)
+    return {"name": member.folder.name, "sha256": weights, "training": member.record}

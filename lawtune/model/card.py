@@ -33,16 +33,9 @@ The prompts that it was trained with are in `prompt_templates.json`.
 
 def adapter_card(title: str, record: Mapping[str, Any]) -> str:
     """The card of an adapter, from its `training_config.json`."""
-    what = f"A LoRA adapter for {_name(record['base'])}, tuned with lawtune."
-    return _card(title, what, "peft", record, record["base"])
-
-
-def average_card(title: str, record: Mapping[str, Any]) -> str:
-    """The card of an average of adapters, from its `training_config.json`."""
-    what = (
-        f"The mean of {len(record['averaged'])} LoRA adapters for {_name(record['base'])}, tuned"
-        " with lawtune."
-    )
+    many = len(record.get("averaged", ()))
+    kind = f"The mean of {many} LoRA adapters" if many else "A LoRA adapter"
+    what = f"{kind} for {_name(record['base'])}, tuned with lawtune."
     return _card(title, what, "peft", record, record["base"])
 
 

@@ -46,10 +46,7 @@ def run_settings(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished_identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What a finished run was made of, from its `training_config.json`; nothing where no run made
-    it (`lawtune.model.average`)."""
-    if "averaged" in record:
-        return {}
+    """What a finished run was made of, from its `training_config.json`."""
     data = record["data"]
     return run_settings(record["config"]) | {
         "base": record["base"]["sha256"],
@@ -103,8 +100,6 @@ def refuse_another(saved: dict[str, Any], current: dict[str, Any], where: str) -
     Raises:
         UserError: it is of one with other settings or inputs; each is named.
     """
-    if not saved:
-        raise UserError(f"{where} is of no run that could go on; choose another --out")
     differing = [key for key in current if saved.get(key) != current[key]]
     if differing:
         changes = "; ".join(f"{k} was {saved.get(k)}, is {current[k]}" for k in differing)

@@ -115,6 +115,8 @@ def _finetune(
     out = Path(config.out)
     if team.each(resume and is_finished(out))[0]:
         saved = read_json_object(out / TRAINING_CONFIG_FILE)
+        if "averaged" in saved:
+            raise UserError(f"{out} is an average of adapters, not a run; choose another --out")
         refuse_another(finished_identity(saved), asked_identity(config, adapter), str(out))
         listener({"event": "note", "text": f"{out} holds a finished run: nothing left to do"})
         metrics = saved["metrics"]

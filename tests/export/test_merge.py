@@ -131,7 +131,7 @@ def test_a_folder_that_does_not_load_is_refused(
 
 def test_what_cannot_be_merged_or_overwritten(tmp_path: Path, gpt2_base: Path):
     adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
-    with pytest.raises(UserError, match="nothing to merge"):
+    with pytest.raises(UserError, match="not an adapter folder"):
         export_merged(str(gpt2_base), tmp_path / "merged")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()

@@ -2,19 +2,23 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from lawtune.cli import main
 from lawtune.config import FinetuneConfig
+from lawtune.data.ngram_filter import FILTER_FILE, load_filters, write_ngram_filter
 from lawtune.errors import UserError
-from lawtune.files import write_json
+from lawtune.export.merge import export_merged
+from lawtune.files import sha256, write_json
 from lawtune.model.adapter import load_adapter
 from lawtune.model.average import average_adapters
 from lawtune.model.legal_model import LegalModel
@@ -22,6 +26,8 @@ from lawtune.model.load import load_base
 from lawtune.model.manager import ModelManager
 from lawtune.model.manifest import write_manifest
 from lawtune.options import validate
+from lawtune.prompt import PromptTemplate
+from lawtune.quickstart import describe
 from lawtune.train.run import finetune
 
 IDS = torch.tensor([[5, 60, 70, 80, 90]])
@@ -83,16 +89,71 @@ def test_the_mean_of_an_adapter_and_itself_is_that_adapter(
     torch.testing.assert_close(*logits, atol=1e-5, rtol=1e-5)
 
 
-def test_rank_stabilised_adapters_count_by_their_own_scaling(
+def test_members_of_another_rank_and_alpha_count_by_their_own(
     tmp_path: Path, gpt2_base: Path, members: list[Path]
 ):
-    for member in members:
-        _edit(member, use_rslora=True)
-    found = changes(gpt2_base, average(members[:2], tmp_path / "mean"))
-    parts = [changes(gpt2_base, member) for member in members[:2]]
+    _edit(members[0], lora_alpha=2)
+    tensors = load_file(members[1] / "adapter_model.safetensors")
+    # Half of its rank is left, at the same alpha.
+    halved = {n: (t[:2] if "lora_A" in n else t[:, :2]).contiguous() for n, t in tensors.items()}
+    save_file(halved, members[1] / "adapter_model.safetensors", metadata={"format": "pt"})
+    _edit(members[1], r=2)
+    mean = average(members, tmp_path / "mean")
+    config = json.loads((mean / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (config["r"], config["lora_alpha"]) == (10, 10)
+    found = changes(gpt2_base, mean)
+    parts = [changes(gpt2_base, member) for member in members]
     for name, change in found.items():
-        mean = (parts[0][name] + parts[1][name]) / 2
+        torch.testing.assert_close(
+            change, sum(part[name] for part in parts) / 3, atol=1e-5, rtol=1e-5
+        )
+
+
+def test_added_rows_and_what_was_read_come_along(tmp_path: Path):
+    tokenizer = tiny.make_tokenizer(reserved=0)
+    base = tiny.save_base(tmp_path / "base", tiny.make_gpt2(tokenizer), tokenizer)
+    members = [
+        tiny.save_adapter_folder(tmp_path / f"run{seed}", base, TARGETS, seed) for seed in (1, 2)
+    ]
+    rows = "added_rows.safetensors"
+    # The same rows, in a file of other bytes.
+    tensors = load_file(members[1] / rows)
+    with safe_open(members[1] / rows, framework="pt") as file:
+        tokens = file.metadata()["tokens"]
+    save_file(tensors, members[1] / rows, metadata={"note": "", "format": "pt", "tokens": tokens})
+    for number, member in enumerate(members):
+        write_ngram_filter([f"{number}번 사건의 판결문" * 20], member / FILTER_FILE)
+        write_manifest(member)
+    mean = average(members, tmp_path / "mean")
+    assert (mean / rows).read_bytes() == (members[0] / rows).read_bytes()
+    assert len(load_filters(mean)) == 2
+    assert LegalModel.load(str(mean)).model(IDS).logits.isfinite().all()
+    tensors["input"] = tensors["input"] + 1
+    save_file(tensors, members[1] / rows, metadata={"format": "pt", "tokens": tokens})
+    write_manifest(members[1])
+    with pytest.raises(UserError, match="added different tokens"):
+        average(members, tmp_path / "other")
+    (members[0] / FILTER_FILE).unlink()
+    shutil.copyfile(members[0] / rows, members[1] / rows)
+    for member in members:
+        write_manifest(member)
+    assert not load_filters(average(members, tmp_path / "unknown"))
+
+
+def test_an_average_is_averaged_merged_and_described_like_any_adapter(
+    tmp_path: Path, gpt2_base: Path, members: list[Path]
+):
+    pair = average(members[:2], tmp_path / "pair", 0.5)
+    both = average([pair, members[2]], tmp_path / "both")
+    found = changes(gpt2_base, both)
+    parts = [changes(gpt2_base, member) for member in members]
+    for name, change in found.items():
+        mean = (parts[0][name] + parts[1][name]) / 8 + parts[2][name] / 2
         torch.testing.assert_close(change, mean, atol=1e-5, rtol=1e-5)
+    export_merged(str(both), tmp_path / "merged")
+    assert "run1, SHA-256" in (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
+    facts = describe(both, both / "manifest.json")["averaged"]
+    assert (list(facts["members"]), facts["scale"]) == (["pair", "run3"], 1.0)
 
 
 def test_the_folder_describes_itself_and_answers(tmp_path: Path, members: list[Path], capsys):
@@ -120,10 +181,12 @@ def test_training_can_go_on_from_it_but_not_resume_it(
     data.write_text("\n".join(json.dumps(pair) for pair in pairs), encoding="utf-8")
     tree = {"base": str(gpt2_base), "data": {"train": str(data), "max_length": 96}}
     tree |= {"train": {"max_steps": 1}}
-    with pytest.raises(UserError, match="is of no run that could go on"):
+    with pytest.raises(UserError, match="is an average of adapters, not a run"):
         finetune(validate(FinetuneConfig, tree | {"out": str(mean)}, "test"), resume=True)
     further = validate(FinetuneConfig, tree | {"out": str(tmp_path / "further")}, "test")
-    assert finetune(further, adapter=str(mean)).metrics["steps"] == 1
+    tuned = finetune(further, adapter=str(mean))
+    record = json.loads((tuned.folder / "training_config.json").read_text(encoding="utf-8"))
+    assert record["adapter"] == sha256(mean / "adapter_model.safetensors")
 
 
 def _edit(member: Path, **changed) -> None:
@@ -140,8 +203,37 @@ def _drop_a_layer(member: Path) -> None:
 
 
 def _other_prompts(member: Path) -> None:
-    path = member / "prompt_templates.json"
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    template = PromptTemplate.load(member)
+    replace(template, prefix="<s>").save(member)
+    write_manifest(member)
+
+
+def _other_tokenizer(member: Path) -> None:
+    path = member / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, config | {"bos_token": config["eos_token"], "pad_token": None})
+    write_manifest(member)
+
+
+def _infinite(member: Path) -> None:
+    tensors = load_file(member / "adapter_model.safetensors")
+    next(iter(tensors.values()))[0, 0] = torch.inf
+    save_file(tensors, member / "adapter_model.safetensors")
+    write_manifest(member)
+
+
+def _no_weights(member: Path) -> None:
+    save_file({}, member / "adapter_model.safetensors")
+    write_manifest(member)
+
+
+def _no_safetensors(member: Path) -> None:
+    (member / "adapter_model.safetensors").write_bytes(b"nothing")
+    write_manifest(member)
+
+
+def _foreign(member: Path) -> None:
+    (member / "training_config.json").unlink()
     write_manifest(member)
 
 
@@ -155,12 +247,22 @@ def _other_base(member: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_drop_a_layer, "same layers|only .* has an adapter on"),
-        (_other_prompts, "prompt_templates.json differ"),
+        (_drop_a_layer, "only one adapts"),
+        (_other_prompts, "different prompt templates"),
+        (_other_tokenizer, "different tokenizers"),
         (_other_base, "different bases"),
-        (lambda member: _edit(member, use_dora=True), "another kind than plain LoRA"),
-        (lambda member: _edit(member, rank_pattern={"c_attn": 2}), "another kind"),
-        (lambda member: _edit(member, peft_type="LOHA"), "another kind"),
+        (_infinite, "not finite"),
+        (_no_weights, "only one adapts|other weights than two"),
+        (_no_safetensors, "is damaged"),
+        (_foreign, "does not say in training_config.json which base"),
+        (lambda member: _edit(member, use_dora=True), "no plain LoRA"),
+        (lambda member: _edit(member, use_rslora=True), "no plain LoRA"),
+        (lambda member: _edit(member, init_lora_weights="pissa"), "no plain LoRA"),
+        (lambda member: _edit(member, rank_pattern={"c_attn": 2}), "no plain LoRA"),
+        (lambda member: _edit(member, peft_type="LOHA"), "no plain LoRA"),
+        (lambda member: _edit(member, r=None), "must be numbers"),
+        (lambda member: _edit(member, r="4"), "must be numbers"),
+        (lambda member: _edit(member, r=8), "not of rank 8"),
         (lambda member: (member / "tokenizer.json").unlink(), "damaged"),
         (lambda member: shutil.rmtree(member), "not an adapter folder"),
     ],
@@ -177,7 +279,7 @@ def test_what_has_no_mean_is_refused_and_nothing_written(
 
 def test_an_average_needs_two_and_a_place_of_its_own(tmp_path: Path, members: list[Path], capsys):
     for some in ([members[0]], [members[0], members[0]], [*members, members[1]]):
-        with pytest.raises(UserError, match="two different adapters"):
+        with pytest.raises(UserError, match="two adapters or more"):
             average(some, tmp_path / "mean")
     with pytest.raises(UserError, match="not empty"):
         average(members, members[0])
