@@ -123,11 +123,13 @@ def _read(folder: Path) -> _Member:
     odd = [key for key in config if key not in _NO_MATTER and config[key] != plain.get(key)]
     if odd:
         raise UserError(f"{folder} has no plain LoRA adapter ({odd[0]} is {config[odd[0]]})")
-    if not all(type(config.get(key)) in (int, float) for key in ("r", "lora_alpha")):
-        raise UserError(f"{folder / ADAPTER_CONFIG}: r and lora_alpha must be numbers")
+    sizes = [config.get(key) for key in ("r", "lora_alpha")]
+    if not all(type(size) in (int, float) and size > 0 for size in sizes):
+        raise UserError(f"{folder / ADAPTER_CONFIG}: r and lora_alpha must be numbers above 0")
     training = folder / TRAINING_CONFIG
     record = read_json_object(training) if training.is_file() else {}
-    if not (isinstance(record.get("base"), dict) and record["base"].get("sha256")):
+    base = record.get("base")
+    if not (isinstance(base, dict) and base.get("name") and base.get("sha256")):
         raise UserError(f"{folder} does not say in {TRAINING_CONFIG} which base it belongs to")
     try:
         return _Member(folder, config, record, load_file(folder / ADAPTER_WEIGHTS))
@@ -142,17 +144,17 @@ def _require_alike(members: Sequence[_Member]) -> None:
         UserError: two do not; both are named.
     """
     first = members[0]
+    files, template = _tokenizer_files(first), PromptTemplate.load(first.folder)
+    tokens, rows = read_added_rows(first.folder)
     for other in members[1:]:
         both = f"{first.folder} and {other.folder}"
         if first.record["base"]["sha256"] != other.record["base"]["sha256"]:
             raise UserError(f"{both} are adapters of different bases")
-        if _tokenizer_files(first) != _tokenizer_files(other):
+        if _tokenizer_files(other) != files:
             raise UserError(f"{both} have different tokenizers")
-        if PromptTemplate.load(first.folder) != PromptTemplate.load(other.folder):
+        if PromptTemplate.load(other.folder) != template:
             raise UserError(f"{both} have different prompt templates")
-        (tokens, rows), (other_tokens, other_rows) = map(
-            read_added_rows, (first.folder, other.folder)
-        )
+        other_tokens, other_rows = read_added_rows(other.folder)
         same = (tokens, rows.keys()) == (other_tokens, other_rows.keys())
         if not (same and all(torch.equal(rows[name], other_rows[name]) for name in rows)):
             raise UserError(f"{both} have added different tokens to their base")

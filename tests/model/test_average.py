@@ -262,6 +262,7 @@ def _other_base(member: Path) -> None:
         (lambda member: _edit(member, peft_type="LOHA"), "no plain LoRA"),
         (lambda member: _edit(member, r=None), "must be numbers"),
         (lambda member: _edit(member, r="4"), "must be numbers"),
+        (lambda member: _edit(member, r=0), "must be numbers above 0"),
         (lambda member: _edit(member, r=8), "not of rank 8"),
         (lambda member: (member / "tokenizer.json").unlink(), "damaged"),
         (lambda member: shutil.rmtree(member), "not an adapter folder"),
