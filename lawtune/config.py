@@ -46,6 +46,22 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class TextsConfig:
+    """Raw law that is learnt beside the pairs: every step also reads `per_step` pieces, of at most
+    `tokens` tokens, of the `sources` (files and folders, as of `data build`; none: no step does).
+    Their mean loss counts `weight` times as much as the answers'. What `data build` gives to
+    validation and test by the same `seed` and shares is left out."""
+
+    sources: tuple[str, ...] = ()
+    per_step: Count = 4
+    tokens: Tokens = 160
+    weight: Positive = 0.5
+    seed: Seed = 42
+    validation_share: Share = 0.1
+    test_share: Share = 0.1
+
+
+@dataclass(frozen=True)
 class LoraConfig:
     """The adapter. `target_modules` are names of modules; `all-linear`, alone or among them, is
     every linear layer but the vocabulary projection. `layers_to_transform` keeps to some layers,
@@ -112,6 +128,7 @@ class FinetuneConfig:
     base: str = "starter"
     prompt: PromptConfig = field(default_factory=PromptConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    texts: TextsConfig = field(default_factory=TextsConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     out: str = "runs/lawtune"

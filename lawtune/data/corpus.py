@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from lawtune.data.ngrams import RunSet, hash_runs, words_of
 from lawtune.data.privacy import mask
 from lawtune.data.prose import clean_prose
 from lawtune.data.provisions import render_article
-from lawtune.data.sources import Record
+from lawtune.data.sources import ReadReport, Record, read_source
 from lawtune.data.split import article_group, assign_split, case_group, interpretation_group
 from lawtune.records import Case, Guidance, Interpretation, Statute, normalise
 
@@ -41,12 +42,14 @@ Read = Callable[[], Iterable[Record]]
 
 @dataclass(frozen=True)
 class Document:
-    """A text to learn from or to be measured on. `split` is its group's; `source` its kind."""
+    """A text to learn from or to be measured on. `group` is what `QAPair.group` is of a pair made
+    of it, `split` that group's; `source` is its kind."""
 
     name: str
     source: str
     split: str
     text: str
+    group: str = ""
 
 
 @dataclass
@@ -64,6 +67,18 @@ class CorpusReport:
     too_short: int = 0
     lines_removed: Counter[str] = field(default_factory=Counter)
     masked: Counter[str] = field(default_factory=Counter)
+
+
+def reader(sources: Iterable[str], report: ReadReport) -> Read:
+    """Reads all of `sources` each time it is called; the first reading is counted in `report`."""
+    reports = iter([report])
+
+    def read() -> Iterator[Record]:
+        counted = next(reports, None) or ReadReport()
+        for source in sources:
+            yield from read_source(Path(source), counted)
+
+    return read
 
 
 def build_documents(
@@ -150,7 +165,7 @@ def _distinct(
             masked, found = mask(text)
             report.masked.update(found)
             split = assign_split(group, config.seed, config.validation_share, config.test_share)
-            yield Document(name, source, split, masked)
+            yield Document(name, source, split, masked, group)
 
 
 def _counted(document: Document, report: CorpusReport) -> Document:

@@ -72,7 +72,10 @@ def _training(record: Mapping[str, Any]) -> dict[str, str]:
     if not record.get("metrics"):
         return {}
     lora, train, metrics = record["config"]["lora"], record["config"]["train"], record["metrics"]
-    rows = {f"{name} data": _data(data) for name, data in record["data"].items() if data}
+    data = record["data"]
+    rows = {f"{n} data": _data(data[n]) for n in ("train", "validation") if data[n]}
+    if texts := data.get("texts"):
+        rows["read beside it"] = _texts(texts)
     rows["adapter"] = f"r {lora['r']}, alpha {lora['alpha']}, on {lora['target_modules']}"
     rows["training"] = (
         f"{metrics['steps']} steps, learning rate {train['learning_rate']}, seed {train['seed']}"
@@ -99,6 +102,13 @@ def _data(data: Mapping[str, Any]) -> str:
     return (
         f"{Path(data['path']).name}: {data['records']:,} questions and answers, SHA-256"
         f" `{data['sha256']}`, {masked:,} pieces of personal data masked"
+    )
+
+
+def _texts(texts: Mapping[str, Any]) -> str:
+    return (
+        f"{texts['pieces']:,} pieces, {texts['tokens']:,} tokens, of {texts['documents']:,} legal"
+        f" texts, SHA-256 `{texts['sha256']}`"
     )
 
 

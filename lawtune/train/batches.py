@@ -36,7 +36,7 @@ def plan_epoch(
 ) -> list[Step]:
     """The steps of one epoch over `count` examples: each index once, in an order that depends on
     (seed, epoch) alone; the last step and its last micro-batch may be smaller."""
-    order = _shuffled(count, seed, epoch)
+    order = shuffled(count, seed, epoch)
     per_step = batch_size * gradient_accumulation
     steps = [order[start : start + per_step] for start in range(0, count, per_step)]
     return [
@@ -52,7 +52,7 @@ def plan_by_tokens(
     as they hold `step_tokens`, and each step by length into micro-batches (`cut_by_tokens`). The
     number of steps may differ by a few from epoch to epoch; the last one is smaller."""
     steps, current, tokens = [], [], 0
-    for index in _shuffled(len(lengths), seed, epoch):
+    for index in shuffled(len(lengths), seed, epoch):
         current.append(index)
         tokens += lengths[index]
         if tokens >= step_tokens:
@@ -124,7 +124,8 @@ def pack(windows: Sequence[Window]) -> Batch:
     return Batch(ids, labels, tuple(len(window.ids) for window in windows))
 
 
-def _shuffled(count: int, seed: int, epoch: int) -> list[int]:
+def shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    """The numbers below `count`, in an order that follows from seed and epoch."""
     order = list(range(count))
     # A string seed is hashed with SHA-512: the same on every platform and in every process.
     random.Random(f"{seed}/{epoch}").shuffle(order)

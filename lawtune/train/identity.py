@@ -12,12 +12,14 @@ from lawtune.model.load import identify
 from lawtune.options import to_dict
 from lawtune.train.inputs import EncodedSplit
 from lawtune.train.prepare import Subject, adapter_folder
+from lawtune.train.texts import Texts, hash_sources
 
-_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "train.device", "train.save_every")
+_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "texts.sources", "train.device")
+_FREE_TO_CHANGE += ("train.save_every",)
 _FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard", "train.memory_limit")
 _FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget", "train.shard")
-"""Keys that a resumed run may have otherwise: they do not bear on the result (a data file is
-known by its content)."""
+"""Keys that a resumed run may have otherwise: they do not bear on the result (data is known
+by its content)."""
 
 
 def run_identity(
@@ -26,6 +28,7 @@ def run_identity(
     precision: str,
     train: EncodedSplit,
     validation: EncodedSplit | None,
+    texts: Texts | None,
 ) -> dict[str, Any]:
     """What must be the same for a run to be resumed, and in every process of it; JSON data."""
     return run_settings(to_dict(config)) | {
@@ -34,6 +37,7 @@ def run_identity(
         "precision": precision,
         "training data": train.split.sha256,
         "validation data": validation and validation.split.sha256,
+        "texts": texts and texts.sha256,
         # The tokenizer and the templates are known by what they make of the data.
         "token ids": hash_windows([*train.windows, *(validation.windows if validation else ())]),
     }
@@ -42,17 +46,22 @@ def run_identity(
 def run_settings(tree: dict[str, Any]) -> dict[str, Any]:
     """The settings of a fine-tuning (`to_dict` of its config) that its result depends on."""
     settings = _flatten(tree)
-    return {key: value for key, value in settings.items() if key not in _FREE_TO_CHANGE}
+    free = _FREE_TO_CHANGE
+    if not tree.get("texts", {}).get("sources"):
+        free += tuple(key for key in settings if key.startswith("texts."))
+    return {key: value for key, value in settings.items() if key not in free}
 
 
 def finished_identity(record: dict[str, Any]) -> dict[str, Any]:
     """What a finished run was made of, from its `training_config.json`."""
     data = record["data"]
+    texts = data.get("texts")
     return run_settings(record["config"]) | {
         "base": record["base"]["sha256"],
         "adapter": record["adapter"],
         "training data": data["train"]["sha256"],
         "validation data": data["validation"] and data["validation"]["sha256"],
+        "texts": texts and texts["sha256"],
     }
 
 
@@ -68,6 +77,7 @@ def asked_identity(config: FinetuneConfig, adapter: str | None) -> dict[str, Any
         "adapter": adapter and sha256(adapter_folder(adapter) / ADAPTER_WEIGHTS),
         "training data": data.train and _content(data.train),
         "validation data": data.validation and _content(data.validation),
+        "texts": hash_sources(config.texts.sources) if config.texts.sources else None,
     }
 
 

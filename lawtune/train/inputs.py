@@ -87,6 +87,11 @@ def check_settings(config: FinetuneConfig) -> None:
             "train.unlikelihood_every and train.shard do not go together: a process alone cannot"
             " answer questions with layers that are spread over all of them"
         )
+    if config.texts.sources and config.texts.tokens > config.data.max_length:
+        raise UserError(
+            f"texts.tokens ({config.texts.tokens}) must not exceed data.max_length"
+            f" ({config.data.max_length})"
+        )
 
 
 def check_out(out: Path, resume: bool) -> None:

@@ -25,8 +25,10 @@ NAMED_EXAMPLES = 8
 class Engine(Protocol):
     """Where the loop gets its gradients from (`lawtune.train.loss.LossEngine`)."""
 
-    def accumulate(self, micro_batches: Sequence[Sequence[Window]]) -> StepLoss:
-        """Add the gradient of one optimiser step to the parameters' `.grad`.
+    def accumulate(
+        self, micro_batches: Sequence[Sequence[Window]], weight: float = 1.0
+    ) -> StepLoss:
+        """Add `weight` times the gradient of these examples' mean loss to the parameters' `.grad`.
 
         Raises:
             NonFiniteError: the loss is not a number.
@@ -72,7 +74,7 @@ class LoopSettings:
     checkpoint also end every run. `patience` is how many evaluations in a row may fail to improve
     before the run stops; 0 never stops. `max_seconds` counts the time in steps. Every
     `unlikelihood_every`-th step also makes less likely what `Hooks.own_answers` gives; None: no
-    step does."""
+    step does. What `Hooks.texts` gives counts `text_weight` times as much as the examples."""
 
     seed: int
     max_grad_norm: float
@@ -82,6 +84,7 @@ class LoopSettings:
     max_steps: int | None = None
     max_seconds: float | None = None
     unlikelihood_every: int | None = None
+    text_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class StepRecord:
 
 
 OwnAnswers = Callable[[Sequence[Window], Progress], Sequence[Window]]
+Texts = Callable[[Progress], Sequence[Window]]
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class Hooks:
     ones and must be saved at once.
     `own_answers` gives, for examples, those answers of the model's own that repeat themselves
     (`lawtune.train.unlikelihood`), or nothing while the run is not far enough.
+    `texts` gives what the next step reads beside its examples.
     `stop` is asked after every step: whether to save and leave the rest for later. `clock` turns
     the seconds that a step took here into those that it counts for: of several processes, all must
     count the same where time decides.
@@ -122,6 +127,7 @@ class Hooks:
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
     adapt: Callable[[Progress], bool] = lambda progress: False
     own_answers: OwnAnswers = lambda windows, progress: ()
+    texts: Texts = lambda progress: ()
     stop: Callable[[], bool] = lambda: False
     clock: Callable[[float], float] = lambda seconds: seconds
 
@@ -193,6 +199,8 @@ class Loop:
         due = every is not None and (progress.step + 1) % every == 0
         if due and (own := self.hooks.own_answers(windows, progress)):
             self.engine.accumulate([own])
+        if texts := self.hooks.texts(progress):
+            self.engine.accumulate([texts], self.settings.text_weight)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
         if not math.isfinite(norm):

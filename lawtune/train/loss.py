@@ -216,9 +216,12 @@ class LossEngine:
             self._fused.rest()
 
     def accumulate(
-        self, micro_batches: Sequence[Sequence[Window]], mine: slice = slice(None)
+        self,
+        micro_batches: Sequence[Sequence[Window]],
+        weight: float = 1.0,
+        mine: slice = slice(None),
     ) -> StepLoss:
-        """Add the gradient of one optimiser step to the parameters' `.grad`.
+        """Add `weight` times the gradient of one optimiser step to the parameters' `.grad`.
 
         The loss is the sum over all target tokens of the step ÷ their number, however the step is
         cut into micro-batches. Of the model's own answers it is the unlikelihood; a micro-batch
@@ -239,7 +242,7 @@ class LossEngine:
         for batch, batch_seeds in list(zip(micro_batches, seeds, strict=True))[mine]:
             # To the end, whatever comes: other processes may count on every pass.
             try:
-                loss_sum += self._loss_sum(batch, batch_seeds, divisor=total)
+                loss_sum += self._loss_sum(batch, batch_seeds, divisor=total / weight)
             except NonFiniteError as error:
                 bad += error.names
         if bad:
@@ -284,7 +287,7 @@ class LossEngine:
         self,
         windows: Sequence[Window],
         seeds: Sequence[int] | None = None,
-        divisor: int | None = None,
+        divisor: float | None = None,
     ) -> float:
         """The summed loss of a micro-batch. With a `divisor`, the gradient of sum ÷ divisor is
         added to the parameters' `.grad`, and a loss that is no number raises NonFiniteError
@@ -328,7 +331,7 @@ class LossEngine:
         repeats: torch.Tensor | None,
         windows: Sequence[Window],
         seeds: Sequence[int] | None,
-        divisor: int | None,
+        divisor: float | None,
     ) -> float:
         known = look_up(self._logits, windows)
         if divisor is None:

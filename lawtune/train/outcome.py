@@ -3,6 +3,7 @@
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lawtune.train.curve import draw_curve
 from lawtune.train.inputs import TRAINING_CONFIG_FILE, EncodedSplit
 from lawtune.train.monitor import Row
 from lawtune.train.prepare import Subject
+from lawtune.train.texts import Texts
 
 CURVE_FILE = "training_curve.png"
 
@@ -32,6 +34,7 @@ class Outcome:
     subject: Subject
     train: EncodedSplit
     validation: EncodedSplit | None
+    texts: Texts | None
     resolved: dict[str, Any]
     parameters: dict[str, int]
     metrics: dict[str, Any]
@@ -41,6 +44,7 @@ class Outcome:
         subject = self.subject
         data = {"train": self.train.to_json()}
         data["validation"] = self.validation and self.validation.to_json()
+        data["texts"] = self.texts and self.texts.to_json()
         save_adapter(out, subject.model, subject.tokenizer, subject.template, subject.added_tokens)
         self._record_text(out)
         draw_curve(rows, out / CURVE_FILE)
@@ -64,8 +68,9 @@ class Outcome:
         if earlier and not carry_filters([earlier], out):
             return  # What that adapter had read is unknown, and so is what this one has.
         pairs = self.train.split.pairs
-        texts = (text for pair in pairs for text in (pair.question, pair.context, pair.answer))
-        write_ngram_filter(filter(None, texts), out / FILTER_FILE)
+        said = (text for pair in pairs for text in (pair.question, pair.context, pair.answer))
+        raw = self.texts.learnt(self.subject.tokenizer) if self.texts else ()
+        write_ngram_filter(chain(filter(None, said), raw), out / FILTER_FILE)
 
 
 def versions() -> dict[str, str]:

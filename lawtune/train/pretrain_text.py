@@ -4,14 +4,14 @@ All of it lies in the run's folder, so that a resumed run, and one on another ma
 sources, reads the very same text.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lawtune.config import PretrainConfig
-from lawtune.data.corpus import CorpusReport, Document, Read, build_documents, overlap
-from lawtune.data.sources import ReadReport, Record, read_source
+from lawtune.data.corpus import CorpusReport, Document, build_documents, overlap, reader
+from lawtune.data.sources import ReadReport
 from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, read_jsonl, write_json, write_jsonl
 from lawtune.model.load import load_tokenizer
@@ -75,11 +75,7 @@ def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
 def texts_read(text: Text) -> Iterator[str]:
     """The learnt text of each document as far as it is read: what the model can know. Statutes are
     left out: everybody quotes them, and a test answer that does is none the worse for it."""
-    tokens, start = text.tokens, 0
-    for line, end in zip(tokens.lines.tolist(), tokens.ends.tolist(), strict=True):
-        if line not in text.statutes:
-            yield text.tokenizer.decode(tokens.ids[start:end].tolist(), skip_special_tokens=True)
-        start = end
+    return text.tokens.texts(text.tokenizer, without=text.statutes)
 
 
 def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> None:
@@ -89,10 +85,10 @@ def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> No
     with atomic_path(target) as folder:
         folder.mkdir()
         documents = build_documents(
-            _reader(config.corpus.sources, read),
+            reader(config.corpus.sources, read),
             config.corpus,
             report,
-            _reader(config.corpus.measured, ReadReport()),
+            reader(config.corpus.measured, ReadReport()),
         )
         write_jsonl(folder / "documents.jsonl", (vars(document) for document in documents))
         if not any(document.split == "train" for _, document in read_documents(folder)):
@@ -110,15 +106,3 @@ def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> No
 
 def _training(folder: Path) -> Iterator[tuple[int, Document]]:
     return ((line, d) for line, d in read_documents(folder) if d.split == "train")
-
-
-def _reader(sources: Iterable[str], report: ReadReport) -> Read:
-    """Reads all of `sources` each time it is called; the first reading is counted in `report`."""
-    reports = iter([report])
-
-    def read() -> Iterator[Record]:
-        counted = next(reports, None) or ReadReport()
-        for source in sources:
-            yield from read_source(Path(source), counted)
-
-    return read

@@ -57,6 +57,7 @@ from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
 from lawtune.train.shard import shard_layers
 from lawtune.train.team_engine import Cut, TeamEngine
+from lawtune.train.texts import Texts, read_texts
 
 TENSORBOARD_FOLDER = "tensorboard"
 SPILL_FOLDER = "prefix_cache"
@@ -136,7 +137,9 @@ def _finetune(
             and encode_split(split, subject.template, subject.tokenizer, config.data.max_length)
             for split in splits
         ]
-        session = _Session(config, subject, encoded[0], encoded[1], team)
+        measured = [pair.group for pair in splits[1].pairs] if splits[1] else []
+        texts = read_texts(config.texts, subject.tokenizer, measured, config.train.seed)
+        session = _Session(config, subject, encoded[0], encoded[1], texts, team)
     return session.run(resume, listener)
 
 
@@ -149,10 +152,11 @@ class _Session:
         subject: Subject,
         train: EncodedSplit,
         validation: EncodedSplit | None,
+        texts: Texts | None,
         team: Alone,
     ):
         self.config, self.subject = config, subject
-        self.train, self.validation, self.team = train, validation, team
+        self.train, self.validation, self.texts, self.team = train, validation, texts, team
         self.out = Path(config.out)
         self.listeners: list[Listener] = []
         settings, tokenizer = config.train, subject.tokenizer
@@ -250,6 +254,7 @@ class _Session:
                 patience=settings.early_stopping_patience,
                 max_steps=settings.max_steps,
                 unlikelihood_every=settings.unlikelihood_every,
+                text_weight=self.config.texts.weight,
             ),
             Hooks(
                 log=self._log_step,
@@ -258,6 +263,7 @@ class _Session:
                 evaluated=self._evaluated,
                 adapt=lambda progress: self.memory.adapt(progress.step),
                 own_answers=self._own_answers,
+                texts=lambda progress: self.texts.at(progress.step) if self.texts else (),
                 stop=self.interrupt.asked,
             ),
         )
@@ -280,6 +286,8 @@ class _Session:
         for split in filter(None, (self.train, self.validation)):
             for text in split.remarks():
                 self._note(0, text)
+        if self.texts:
+            self._note(0, self.texts.remark())
         if self.subject.adapter:
             self._note(0, "going on from an adapter: its LoRA settings and templates are kept")
         if self.validation is None:
@@ -370,7 +378,9 @@ class _Session:
 
     def _identity(self) -> dict[str, Any]:
         precision = self.engine.engine.precision
-        return run_identity(self.config, self.subject, precision, self.train, self.validation)
+        return run_identity(
+            self.config, self.subject, precision, self.train, self.validation, self.texts
+        )
 
     def _outcome(self, progress: Progress) -> Outcome:
         """The result, with the best adapter put on the model."""
@@ -400,6 +410,7 @@ class _Session:
             self.subject,
             self.train,
             self.validation,
+            self.texts,
             resolved,
             self.parameters,
             metrics,

@@ -63,7 +63,9 @@ class TeamEngine:
         self.cut = cut
         self.engine.project_at_most(cut.projected_tokens)
 
-    def accumulate(self, micro_batches: Sequence[Sequence[Window]]) -> StepLoss:
+    def accumulate(
+        self, micro_batches: Sequence[Sequence[Window]], weight: float = 1.0
+    ) -> StepLoss:
         """See `Engine`. The gradient and the loss are those of the whole step, in every process;
         what stood in `.grad` before is added to.
 
@@ -81,7 +83,8 @@ class TeamEngine:
         earlier = [parameter.grad for parameter in parameters]
         self.engine.model.zero_grad(set_to_none=True)
         try:
-            loss = self.engine.accumulate(batches, slice(first, first + len(mine))).loss
+            mine_of_all = slice(first, first + len(mine))
+            loss = self.engine.accumulate(batches, weight, mine_of_all).loss
         except NonFiniteError as error:
             names = error.names
         if self.lockstep:

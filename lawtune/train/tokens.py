@@ -1,6 +1,6 @@
-"""Pre-training text as token ids: one array for all documents, and the windows cut from it."""
+"""Raw text as token ids: one array for all documents, and the windows cut from it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,12 +37,20 @@ class Tokens:
         """Read what `save` wrote."""
         return cls(**load_file(path))
 
+    def texts(self, tokenizer: Any, without: Container[int]) -> Iterator[str]:
+        """The text of each document as far as it is read, those of some `lines` left out."""
+        start = 0
+        for line, end in zip(self.lines.tolist(), self.ends.tolist(), strict=True):
+            if line not in without:
+                yield tokenizer.decode(self.ids[start:end].tolist(), skip_special_tokens=True)
+            start = end
+
 
 def encode_documents(
     documents: Iterable[tuple[int, Document]], tokenizer: Any, max_tokens: int | None
 ) -> Tokens:
-    """The documents' ids, BOS before each and EOS after it, cut to `max_tokens`: a document that
-    loses its end has no EOS.
+    """The documents' ids, BOS (if there is one) before each and EOS after it, cut to `max_tokens`:
+    a document that loses its end has no EOS.
 
     Args:
         documents: each with its place in the corpus.
@@ -50,11 +58,12 @@ def encode_documents(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     parts, ends, lines = [np.empty(0, dtype)], [], []
     end = 0
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     for batch in _batched(documents, BATCH):
         texts = [document.text for _, document in batch]
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         for (line, _), ids in zip(batch, encoded, strict=True):
-            whole = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id][:max_tokens]
+            whole = [*begin, *ids, tokenizer.eos_token_id][:max_tokens]
             parts.append(np.array(whole, dtype))
             end += len(whole)
             ends.append(end)
