@@ -6,13 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from test_interrupt import make_config, weights
+from test_texts import FRONT, sentence
 
-from lawtune.config import FinetuneConfig
+from lawtune.config import FinetuneConfig, TextsConfig
 from lawtune.errors import UserError
 from lawtune.options import to_dict
 from lawtune.train.checkpoint import newest_valid
@@ -145,7 +147,8 @@ def test_what_fails_in_one_process_fails_in_all_with_its_words():
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path, gpt2_base: Path):
     """With dropout; steps of 2 and 1 examples (one process then has none); adapters above frozen
-    layers, whose output is filled together, in memory and on disk; the projection alone."""
+    layers, whose output is filled together, in memory and on disk; the projection alone. All but
+    one kind read raw law beside the pairs."""
     settings = {"precision": "fp32", "evaluate_every": 3}
     kinds = {
         "attention": (
@@ -159,16 +162,26 @@ def test_two_processes_equal_one(tmp_path: Path, gpt2_base: Path):
     sharded = settings | {"gradient_accumulation": 5, "micro_batch_tokens": 100, "shard": True}
     kinds["spread"] = (kinds["attention"][0], sharded)
     kinds["spread-last"] = (kinds["last"][0], sharded | {"cache_budget": 0})
+    law = tmp_path / "law.md"
+    articles = "".join(f"### 제{n}조(제목{n})\n\n{sentence(n)}\n\n" for n in range(1, 9))
+    law.write_text(FRONT + articles, "utf-8")
+    texts = TextsConfig(sources=(str(law),), per_step=3, tokens=40)
+
+    def made(kind: str, size: str) -> FinetuneConfig:
+        lora, train = kinds[kind]
+        config = make_config(tmp_path, gpt2_base, f"{kind}-{size}", lora, **train)
+        return config if kind == "last" else replace(config, texts=texts)
+
     words = []
-    for kind, (lora, train) in kinds.items():
-        two = make_config(tmp_path, gpt2_base, f"{kind}-two", lora, **train)
+    for kind in kinds:
+        two = made(kind, "two")
         words.append(saved(two, tmp_path, f"{kind}-two"))
     for done in run_processes(2, words):
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("half of the frozen layers") == 2
-    for kind, (lora, train) in kinds.items():
+    for kind, (_, train) in kinds.items():
         train.pop("shard", None)
-        one = finetune(make_config(tmp_path, gpt2_base, f"{kind}-one", lora, **train))
+        one = finetune(made(kind, "one"))
         assert_same_run(one.folder, tmp_path / f"{kind}-two")
         record = json.loads((tmp_path / f"{kind}-two/training_config.json").read_text("utf-8"))
         assert record["resolved"]["processes"] == 2
