@@ -256,7 +256,7 @@ class QuickstartConfig:
             unlikelihood_every=2,
         )
     )
-    evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=100))
+    evaluate: EvaluateConfig = field(default_factory=lambda: EvaluateConfig(generate=64))
     train_examples: Count = 800
     validation_examples: Count = 100
     max_length: Tokens = 512
