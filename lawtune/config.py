@@ -27,6 +27,9 @@ QUESTION_TYPES = {
 
 SPLITS = ("train", "validation", "test")
 
+SPLIT_SEED, HELD_OUT_SHARE = 42, 0.1
+"""How sources are split: questions and raw text made of them must agree on it."""
+
 
 @dataclass(frozen=True)
 class PromptConfig:
@@ -48,7 +51,7 @@ class DataConfig:
 @dataclass(frozen=True)
 class TextsConfig:
     """Raw law that is learnt beside the pairs: every step also reads `per_step` pieces, of at most
-    `tokens` tokens, of the `sources` (files and folders, as of `data build`; none: no step does).
+    `tokens` tokens, of the `sources` (files and folders of law, Markdown and JSON; none: no step).
     Their mean loss counts `weight` times as much as the answers'. What `data build` gives to
     validation and test by the same `seed` and shares is left out."""
 
@@ -56,9 +59,9 @@ class TextsConfig:
     per_step: Count = 4
     tokens: Tokens = 160
     weight: Positive = 0.5
-    seed: Seed = 42
-    validation_share: Share = 0.1
-    test_share: Share = 0.1
+    seed: Seed = SPLIT_SEED
+    validation_share: Share = HELD_OUT_SHARE
+    test_share: Share = HELD_OUT_SHARE
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,9 @@ class BuildConfig:
     pure function of its name and `seed`: adding documents never moves an old one."""
 
     tokenizer: str = "starter"
-    seed: Seed = 42
-    validation_share: Share = 0.1
-    test_share: Share = 0.1
+    seed: Seed = SPLIT_SEED
+    validation_share: Share = HELD_OUT_SHARE
+    test_share: Share = HELD_OUT_SHARE
     per_type: Count | None = None
     min_answer_tokens: Count = 8
     max_answer_tokens: Count = 320
@@ -161,9 +164,9 @@ class CorpusConfig:
     sources: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     max_document_tokens: Count | None = 1024
-    seed: Seed = 42
-    validation_share: Share = 0.1
-    test_share: Share = 0.1
+    seed: Seed = SPLIT_SEED
+    validation_share: Share = HELD_OUT_SHARE
+    test_share: Share = HELD_OUT_SHARE
 
 
 @dataclass(frozen=True)

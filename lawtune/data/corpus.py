@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,9 +82,14 @@ def reader(sources: Iterable[str], report: ReadReport) -> Read:
 
 
 def build_documents(
-    read: Read, config: CorpusConfig, report: CorpusReport, measured: Read = tuple
+    read: Read,
+    config: CorpusConfig,
+    report: CorpusReport,
+    measured: Read = tuple,
+    held_out_groups: Container[str] = (),
 ) -> Iterator[Document]:
-    """Turn records into documents, each wholly of one split, those of `measured` apart.
+    """Turn records into documents, each wholly of one split, those of `measured` apart. What is of
+    `held_out_groups` is validation's, whatever split its name falls into.
 
     The sources are read twice: first for what is held out, so that no training document repeats
     any of it, as a later decision does that quotes an earlier one's holding. Of a training text,
@@ -94,9 +99,9 @@ def build_documents(
     for record in measured():
         for name, _, _, text in _texts(record, report):
             yield _counted(Document(name, MEASURED, MEASURED, mask(text)[0]), report)
-    held_out, not_law = _held_out_runs(_distinct(read(), config, CorpusReport()))
+    held_out, not_law = _held_out_runs(_distinct(read(), config, CorpusReport(), held_out_groups))
     earlier = _RunsSeen()
-    for document in _distinct(read(), config, report):
+    for document in _distinct(read(), config, report, held_out_groups):
         if document.split == "train":
             runs = _runs(document)
             judged = len(runs) >= FEWEST_RUNS
@@ -151,7 +156,10 @@ def overlap(documents: Iterable[Document]) -> dict[str, float]:
 
 
 def _distinct(
-    records: Iterable[Record], config: CorpusConfig, report: CorpusReport
+    records: Iterable[Record],
+    config: CorpusConfig,
+    report: CorpusReport,
+    held_out_groups: Container[str],
 ) -> Iterator[Document]:
     """The records' documents, masked, without exact repeats."""
     seen: set[int] = set()
@@ -165,6 +173,7 @@ def _distinct(
             masked, found = mask(text)
             report.masked.update(found)
             split = assign_split(group, config.seed, config.validation_share, config.test_share)
+            split = "validation" if group in held_out_groups else split
             yield Document(name, source, split, masked, group)
 
 

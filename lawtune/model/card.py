@@ -75,7 +75,7 @@ def _training(record: Mapping[str, Any]) -> dict[str, str]:
     data = record["data"]
     rows = {f"{n} data": _data(data[n]) for n in ("train", "validation") if data[n]}
     if texts := data.get("texts"):
-        rows["read beside it"] = _texts(texts)
+        rows["raw law"] = _texts(texts)
     rows["adapter"] = f"r {lora['r']}, alpha {lora['alpha']}, on {lora['target_modules']}"
     rows["training"] = (
         f"{metrics['steps']} steps, learning rate {train['learning_rate']}, seed {train['seed']}"
@@ -107,8 +107,8 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _texts(texts: Mapping[str, Any]) -> str:
     return (
-        f"{texts['pieces']:,} pieces, {texts['tokens']:,} tokens, of {texts['documents']:,} legal"
-        f" texts, SHA-256 `{texts['sha256']}`"
+        f"{texts['read']:,} of {texts['pieces']:,} pieces of {texts['documents']:,} legal texts"
+        f" ({texts['tokens']:,} tokens), SHA-256 `{texts['sha256']}`"
     )
 
 

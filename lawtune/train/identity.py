@@ -77,7 +77,7 @@ def asked_identity(config: FinetuneConfig, adapter: str | None) -> dict[str, Any
         "adapter": adapter and sha256(adapter_folder(adapter) / ADAPTER_WEIGHTS),
         "training data": data.train and _content(data.train),
         "validation data": data.validation and _content(data.validation),
-        "texts": hash_sources(config.texts.sources) if config.texts.sources else None,
+        "texts": hash_sources(config.texts),
     }
 
 

@@ -89,7 +89,8 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimiser step, for logs. `loss` is the mean per target token (nats) before the step,
+    """One optimiser step, for logs. `loss` is the mean per target token (nats) before the step, of
+    the examples alone, as `target_tokens` are; `text_loss` that of `Hooks.texts`, if any;
     `grad_norm` the norm before clipping, `epoch` the share of the data seen so far."""
 
     step: int
@@ -99,10 +100,10 @@ class StepRecord:
     grad_norm: float
     target_tokens: int
     seconds: float
+    text_loss: float | None = None
 
 
 OwnAnswers = Callable[[Sequence[Window], Progress], Sequence[Window]]
-Texts = Callable[[Progress], Sequence[Window]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Hooks:
     evaluated: Callable[[Progress, float, bool], None] = lambda progress, loss, best: None
     adapt: Callable[[Progress], bool] = lambda progress: False
     own_answers: OwnAnswers = lambda windows, progress: ()
-    texts: Texts = lambda progress: ()
+    texts: Callable[[Progress], Sequence[Window]] = lambda progress: ()
     stop: Callable[[], bool] = lambda: False
     clock: Callable[[float], float] = lambda seconds: seconds
 
@@ -199,12 +200,12 @@ class Loop:
         due = every is not None and (progress.step + 1) % every == 0
         if due and (own := self.hooks.own_answers(windows, progress)):
             self.engine.accumulate([own])
-        if texts := self.hooks.texts(progress):
-            self.engine.accumulate([texts], self.settings.text_weight)
+        texts = self.hooks.texts(progress)
+        beside = texts and self.engine.accumulate([texts], self.settings.text_weight)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm).item()
         if not math.isfinite(norm):
-            raise NonFiniteError("gradient", [window.name for window in windows])
+            raise NonFiniteError("gradient", [window.name for window in [*windows, *texts]])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -212,6 +213,7 @@ class Loop:
             step=progress.step + 1,
             epoch=progress.epoch + (progress.step_in_epoch + 1) / steps_in_epoch,
             loss=loss.loss,
+            text_loss=beside.loss if beside else None,
             learning_rate=rate,
             grad_norm=norm,
             target_tokens=loss.tokens,

@@ -98,7 +98,7 @@ def step_row(record: StepRecord, device: torch.device) -> Row:
     rate = round(record.target_tokens / record.seconds, 1)
     return {
         "event": "step",
-        **asdict(record),
+        **{name: value for name, value in asdict(record).items() if value is not None},
         "target_tokens_per_second": rate,
         **memory(device),
     }

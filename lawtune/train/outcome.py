@@ -44,7 +44,7 @@ class Outcome:
         subject = self.subject
         data = {"train": self.train.to_json()}
         data["validation"] = self.validation and self.validation.to_json()
-        data["texts"] = self.texts and self.texts.to_json()
+        data["texts"] = self.texts and self.texts.to_json(self.metrics["steps"])
         save_adapter(out, subject.model, subject.tokenizer, subject.template, subject.added_tokens)
         self._record_text(out)
         draw_curve(rows, out / CURVE_FILE)

@@ -57,7 +57,7 @@ from lawtune.train.prepare import Subject, prepare
 from lawtune.train.schedule import learning_rate, resolve_warmup
 from lawtune.train.shard import shard_layers
 from lawtune.train.team_engine import Cut, TeamEngine
-from lawtune.train.texts import Texts, read_texts
+from lawtune.train.texts import Texts, find_sources, read_texts
 
 TENSORBOARD_FOLDER = "tensorboard"
 SPILL_FOLDER = "prefix_cache"
@@ -129,6 +129,7 @@ def _finetune(
         if config.train.tensorboard:
             require_tensorboard()
         splits = read_splits(config)
+        find_sources(config.texts)
         subject = prepare(config, adapter)
         if config.train.shard:
             shard_layers(subject.model, resolve_device(config.train.device), team)
@@ -286,8 +287,8 @@ class _Session:
         for split in filter(None, (self.train, self.validation)):
             for text in split.remarks():
                 self._note(0, text)
-        if self.texts:
-            self._note(0, self.texts.remark())
+        for text in self.texts.remarks() if self.texts else ():
+            self._note(0, text)
         if self.subject.adapter:
             self._note(0, "going on from an adapter: its LoRA settings and templates are kept")
         if self.validation is None:

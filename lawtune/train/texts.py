@@ -6,8 +6,8 @@ tuning for that (Ouyang et al. 2022, arXiv:2203.02155).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,39 @@ from lawtune.config import CorpusConfig, TextsConfig
 from lawtune.data.corpus import CorpusReport, Document, build_documents, reader
 from lawtune.data.encode import Window
 from lawtune.data.sources import ReadReport, source_files
+from lawtune.data.split import assign_split
 from lawtune.errors import UserError
 from lawtune.files import sha256
 from lawtune.train.batches import shuffled
 from lawtune.train.tokens import Tokens, Windows, encode_documents
 
+# A step may stand at the turn from one order to the next.
+_order = lru_cache(maxsize=2)(shuffled)
+
+
+@dataclass
+class TextsReport:
+    """What reading came upon: the documents' `names`; by their place, from 1, those that are
+    `statutes`; what could not be `read`; and how many documents were `astray`, of a source that is
+    held out by name where the split has it for training."""
+
+    names: list[str] = field(default_factory=list)
+    statutes: set[int] = field(default_factory=set)
+    read: ReadReport = field(default_factory=ReadReport)
+    astray: int = 0
+
+    def losses(self) -> str:
+        """The reasons for which something was skipped, each with how often, or nothing."""
+        return "".join(f"; {reason}: {count}" for reason, count in self.read.skipped.items())
+
 
 @dataclass(frozen=True)
 class Texts:
-    """What a run may read: `pieces` of `tokens`, documents of which some, by their place in
-    `statutes`, are law that everybody quotes. `skipped` counts what of the sources could not be
-    read, by reason; `sha256` is the source files'."""
+    """What a run may read: `pieces` of `tokens`. `sha256` is the source files'."""
 
     pieces: Windows
     tokens: Tokens
-    statutes: frozenset[int]
-    skipped: Mapping[str, int]
+    report: TextsReport
     sha256: str
     per_step: int
     seed: int
@@ -48,19 +65,54 @@ class Texts:
 
     def learnt(self, tokenizer: Any) -> Iterator[str]:
         """The texts, statutes left out: a test answer that quotes one is none the worse for it."""
-        return self.tokens.texts(tokenizer, without=self.statutes)
+        return self.tokens.texts(tokenizer, without=self.report.statutes)
 
-    def to_json(self) -> dict[str, Any]:
-        """What the model folder records of them."""
-        facts = {"documents": len(self.tokens.ends), "pieces": len(self.pieces)}
-        facts["tokens"] = len(self.tokens.ids)
-        return {"sha256": self.sha256, **facts, "skipped": dict(self.skipped)}
+    def to_json(self, steps: int) -> dict[str, Any]:
+        """What the model folder records of them after so many steps."""
+        pieces = len(self.pieces)
+        facts = {"documents": len(self.tokens.ends), "tokens": len(self.tokens.ids)}
+        facts |= {"pieces": pieces, "read": min(pieces, steps * self.per_step)}
+        return {"sha256": self.sha256, **facts, "skipped": dict(self.report.read.skipped)}
 
-    def remark(self) -> str:
-        """What a user should know of them, in one line."""
-        lost = "".join(f"; {reason}: {count}" for reason, count in self.skipped.items())
+    def remarks(self) -> list[str]:
+        """What a user should know of them, one sentence each."""
         read = f"{len(self.pieces):,} pieces, {len(self.tokens.ids):,} tokens"
-        return f"texts.sources: {read}, of {len(self.tokens.ends):,} documents{lost}"
+        of = f"{len(self.tokens.ends):,} documents{self.report.losses()}"
+        remarks = [f"texts.sources: {read}, of {of}"]
+        if self.report.astray:
+            remarks.append(
+                f"warning: {self.report.astray} documents of data.validation are training's by"
+                " texts.seed and its shares. They are left out, but those of the test may be read:"
+                " give the seed and the shares of the data build"
+            )
+        return remarks
+
+
+def find_sources(config: TextsConfig) -> list[Path]:
+    """The sources' paths.
+
+    Raises:
+        UserError: one is missing.
+    """
+    paths = [Path(source) for source in config.sources]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"texts.sources: no such file or folder: {path}")
+    return paths
+
+
+def hash_sources(config: TextsConfig) -> str | None:
+    """Hex SHA-256 of the contents of all files that are read of the sources, in their order; None
+    where there are no sources.
+
+    Raises:
+        UserError: a source is missing.
+    """
+    total = hashlib.sha256()
+    for path in find_sources(config):
+        for file in source_files(path):
+            total.update(sha256(file).encode())
+    return total.hexdigest() if config.sources else None
 
 
 def read_texts(
@@ -72,63 +124,37 @@ def read_texts(
     (`lawtune.data.corpus`).
 
     Args:
-        held_out: groups of pairs that the model is measured on; no document of theirs is read.
+        held_out: groups of pairs that the model is measured on: held out, beside the split's.
         seed: of the pieces' order.
 
     Raises:
         UserError: a source is missing, or nothing in them is there to learn from.
     """
-    if not config.sources:
+    found = hash_sources(config)
+    if found is None:
         return None
-    statutes: set[int] = set()
-    report = ReadReport()
-    documents = _learnt_from(config, frozenset(held_out), report, statutes)
+    report = TextsReport()
+    documents = _learnt_from(config, frozenset(filter(None, held_out)), report)
     tokens = encode_documents(documents, tokenizer, None)
-    pieces = Windows(tokens, config.tokens)
+    pieces = Windows(tokens, config.tokens, report.names)
     if not pieces:
-        raise UserError(f"texts.sources: no text to learn from in {', '.join(config.sources)}")
-    return Texts(
-        pieces,
-        tokens,
-        frozenset(statutes),
-        report.skipped,
-        hash_sources(config.sources),
-        config.per_step,
-        seed,
-    )
+        places = ", ".join(config.sources)
+        raise UserError(f"texts.sources: no text to learn from in {places}{report.losses()}")
+    return Texts(pieces, tokens, report, found, config.per_step, seed)
 
 
 def _learnt_from(
-    config: TextsConfig, held_out: frozenset[str | None], report: ReadReport, statutes: set[int]
+    config: TextsConfig, held_out: frozenset[str], report: TextsReport
 ) -> Iterator[tuple[int, Document]]:
-    """The documents with their places, from 1; those of statutes are put into `statutes`."""
-    split = CorpusConfig(
-        seed=config.seed,
-        validation_share=config.validation_share,
-        test_share=config.test_share,
-    )
-    place = 0
-    for document in build_documents(reader(config.sources, report), split, CorpusReport()):
-        if document.split == "train" and document.group not in held_out:
-            place += 1
+    """The documents with their places."""
+    shares = (config.validation_share, config.test_share)
+    split = CorpusConfig(seed=config.seed, validation_share=shares[0], test_share=shares[1])
+    read = reader(config.sources, report.read)
+    for document in build_documents(read, split, CorpusReport(), held_out_groups=held_out):
+        if document.split == "train":
+            report.names.append(document.name)
             if document.source == "statute":
-                statutes.add(place)
-            yield place, document
-
-
-def hash_sources(sources: Iterable[str]) -> str:
-    """Hex SHA-256 of the contents of all files that are read of `sources`, in their order.
-
-    Raises:
-        UserError: a source is missing.
-    """
-    total = hashlib.sha256()
-    for source in map(Path, sources):
-        if not source.exists():
-            raise UserError(f"no such file or folder: {source}")
-        for file in source_files(source):
-            total.update(sha256(file).encode())
-    return total.hexdigest()
-
-
-_order = lru_cache(maxsize=2)(shuffled)
+                report.statutes.add(len(report.names))
+            yield len(report.names), document
+        elif document.group in held_out:
+            report.astray += assign_split(document.group, config.seed, *shares) == "train"

@@ -49,8 +49,8 @@ class Tokens:
 def encode_documents(
     documents: Iterable[tuple[int, Document]], tokenizer: Any, max_tokens: int | None
 ) -> Tokens:
-    """The documents' ids, BOS (if there is one) before each and EOS after it, cut to `max_tokens`:
-    a document that loses its end has no EOS.
+    """The documents' ids, BOS (if there is one that is not EOS) before each and EOS after it, cut
+    to `max_tokens`: a document that loses its end has no EOS.
 
     Args:
         documents: each with its place in the corpus.
@@ -58,12 +58,13 @@ def encode_documents(
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     parts, ends, lines = [np.empty(0, dtype)], [], []
     end = 0
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    begin = [] if bos in (None, eos) else [bos]
     for batch in _batched(documents, BATCH):
         texts = [document.text for _, document in batch]
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         for (line, _), ids in zip(batch, encoded, strict=True):
-            whole = [*begin, *ids, tokenizer.eos_token_id][:max_tokens]
+            whole = [*begin, *ids, eos][:max_tokens]
             parts.append(np.array(whole, dtype))
             end += len(whole)
             ends.append(end)
@@ -76,11 +77,12 @@ class Windows(Sequence[Window]):
     for. None crosses from one document to the next, so no mask is needed to keep them apart.
 
     `lengths` int64 [windows] is the tokens of each; a last window of one token, which has nothing
-    to be predicted from, is left out.
+    to be predicted from, is left out. A window is called after its document, by its line unless
+    there are `names`, and where it begins there.
     """
 
-    def __init__(self, tokens: Tokens, size: int):
-        self._tokens = tokens
+    def __init__(self, tokens: Tokens, size: int, names: Sequence[str] | None = None):
+        self._tokens, self._names = tokens, names
         starts = np.concatenate([np.zeros(1, np.int64), tokens.ends[:-1]])[: len(tokens.ends)]
         counts = -(-(tokens.ends - starts) // size)
         self._document = np.repeat(np.arange(len(starts)), counts)
@@ -106,7 +108,9 @@ class Windows(Sequence[Window]):
         document, at = self._document[index], int(self._at[index])
         ids = self._tokens.ids[at : at + int(self.lengths[index])]
         start = int(self._tokens.ends[document - 1]) if document else 0
-        return Window(tuple(ids.tolist()), 1, f"line {self._tokens.lines[document]}@{at - start}")
+        lines, names = self._tokens.lines, self._names
+        name = names[document] if names else f"line {lines[document]}"
+        return Window(tuple(ids.tolist()), 1, f"{name}@{at - start}")
 
 
 def _batched(

@@ -16,6 +16,9 @@ from lawtune.data.ngram_filter import load_filters
 from lawtune.data.ngrams import hash_runs, words_of
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
+from lawtune.files import read_json_object, write_json
+from lawtune.model.adapter import load_adapter, write_manifest
+from lawtune.model.load import load_base
 from lawtune.options import validate
 from lawtune.train.loss import LossEngine
 from lawtune.train.run import finetune
@@ -61,8 +64,57 @@ def test_what_is_measured_on_is_not_read(law: Path):
         assert said(whole, number) == (split == "train")
     learnt = next(n for n in NUMBERS if said(whole, n))
     assert not said(read(law, held_out=[article_group("시험법", f"제{learnt}조"), None]), learnt)
+    assert read(law, held_out=[article_group("시험법", f"제{learnt}조")]).report.astray == 1
+    assert whole.report.astray == 0 and len(whole.remarks()) == 1
     other = read(law, seed=7)
     assert {n for n in NUMBERS if said(other, n)} != {n for n in NUMBERS if said(whole, n)}
+
+
+DECISION = """---
+사건번호: '{number}'
+사건명: '손해'
+법원명: '대법원'
+판결유형: '판결'
+선고일자: '2018-10-30'
+---
+
+# 손해
+
+## 판시사항
+
+[1] {issue}
+
+## 판결요지
+
+[1] {holding}
+"""
+
+
+def test_what_another_decision_quotes_of_a_held_out_one_is_not_read(law: Path):
+    numbers = (f"2018다{n}" for n in range(100, 200))
+    first, second, *_ = (n for n in numbers if assign_split(n, 42, 0.1, 0.1) == "train")
+    for number, holding in ((first, sentence(90)), (second, f"{sentence(91)} {sentence(90)}")):
+        text = DECISION.format(number=number, issue=sentence(int(number[5:])), holding=holding)
+        (law / f"{number}.md").write_text(text, "utf-8")
+
+    def has(texts: Texts, words: str) -> bool:
+        tokenizer = tiny.make_tokenizer()
+        return any(words in text for text in texts.tokens.texts(tokenizer, without=()))
+
+    whole, without = read(law), read(law, held_out=[first])
+    assert has(whole, sentence(90)) and has(whole, sentence(91))
+    assert has(without, sentence(91)) and not has(without, sentence(90))
+
+
+@pytest.mark.parametrize("bos", [None, "</s>", "<s>"])
+def test_a_document_begins_with_no_end(law: Path, bos: str | None):
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.bos_token = bos
+    texts = read_texts(TextsConfig(sources=(str(law),)), tokenizer, (), seed=5)
+    first, last = texts.tokens.ids[0], texts.tokens.ids[-1]
+    assert last == tokenizer.eos_token_id
+    assert (first == tokenizer.convert_tokens_to_ids("<s>")) == (bos == "<s>")
+    assert first != tokenizer.eos_token_id
 
 
 def test_each_piece_comes_once_before_any_comes_again(law: Path):
@@ -129,9 +181,6 @@ def equal(left: FinetuneConfig, right: FinetuneConfig) -> bool:
 
 
 def loss_on(config: FinetuneConfig, windows: list[Window]) -> float:
-    from lawtune.model.adapter import load_adapter
-    from lawtune.model.load import load_base
-
     base = load_base(config.base)
     return LossEngine(load_adapter(base, Path(config.out)), 2).mean_loss(windows)
 
@@ -154,9 +203,14 @@ def test_what_is_read_is_learnt_and_recorded(make_config, law: Path):
     assert records[1]["skipped"] == {"not JSON": 1}
     log = (Path(beside.out) / "training_log.jsonl").read_text("utf-8")
     assert f"{len(pieces):,} pieces" in log and "not JSON: 1" in log
+    assert records[1]["read"] == 16 * 2 < len(pieces)
     card = (Path(beside.out) / "README.md").read_text("utf-8")
-    assert f"{len(pieces):,} pieces" in card and "read beside" in card
-    assert "read beside" not in (Path(without.out) / "README.md").read_text("utf-8")
+    assert f"| raw law | 32 of {len(pieces):,} pieces" in card
+    assert "raw law" not in (Path(without.out) / "README.md").read_text("utf-8")
+    rows = [json.loads(line) for line in log.splitlines()]
+    heard = [row["text_loss"] for row in rows if row["event"] == "step"]
+    assert len(heard) == 16 and heard[-1] < heard[0]
+    assert "text_loss" not in (Path(without.out) / "training_log.jsonl").read_text("utf-8")
 
 
 def test_a_test_answer_that_was_read_is_found(make_config):
@@ -184,6 +238,13 @@ def test_killed_equals_not_killed(make_config):
 
     with pytest.raises(KilledError):
         finetune(killed, listener=kill)
+    folder = Path(killed.texts.sources[0])
+    file = folder / "시험법.md"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("1번째", "일번째"), "utf-8")
+    with pytest.raises(UserError, match="texts was"):
+        finetune(killed, resume=True)
+    file.write_text(text, "utf-8")
     assert finetune(killed, resume=True).resumed_from == 2
     assert equal(whole, killed)
 
@@ -201,6 +262,19 @@ def test_a_run_is_resumed_with_the_same_texts_only(make_config, law: Path, tmp_p
         finetune(make_config("out", sources=[str(moved)]), resume=True)
 
 
+def test_a_record_from_before_there_were_texts_is_understood(make_config):
+    config = make_config("out", sources=[])
+    finetune(config)
+    path = Path(config.out) / "training_config.json"
+    record = read_json_object(path)
+    del record["config"]["texts"], record["data"]["texts"]
+    write_json(path, record)
+    write_manifest(Path(config.out))
+    assert finetune(config, resume=True).resumed_from == 4
+    with pytest.raises(UserError, match="texts was None"):
+        finetune(make_config("out"), resume=True)
+
+
 def test_without_sources_the_other_options_say_nothing(make_config):
     finetune(make_config("out", sources=[]))
     again = finetune(make_config("out", sources=[], weight=2.0), resume=True)
@@ -210,10 +284,10 @@ def test_without_sources_the_other_options_say_nothing(make_config):
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        ({"sources": ["nowhere"]}, "no such file or folder: nowhere"),
+        ({"sources": ["nowhere"]}, "texts.sources: no such file or folder: nowhere"),
         ({"tokens": 97}, "texts.tokens .97. must not exceed data.max_length .96."),
         ({"weight": 0}, "weight"),
-        ({"validation_share": 0.5, "test_share": 0.5}, "no text to learn from"),
+        ({"validation_share": 0.5, "test_share": 0.5}, "no text to learn from.*not JSON: 1"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_nothing_written(make_config, texts, words: str):
