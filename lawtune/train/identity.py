@@ -14,8 +14,8 @@ from lawtune.train.inputs import EncodedSplit
 from lawtune.train.prepare import Subject, adapter_folder
 from lawtune.train.texts import Texts, hash_sources
 
-_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "texts.sources", "train.device")
-_FREE_TO_CHANGE += ("train.save_every",)
+_FREE_TO_CHANGE = ("out", "data.train", "data.validation", "texts.sources")
+_FREE_TO_CHANGE += ("train.device", "train.save_every")
 _FREE_TO_CHANGE += ("train.keep_checkpoints", "train.tensorboard", "train.memory_limit")
 _FREE_TO_CHANGE += ("train.cache_dir", "train.cache_budget", "train.shard")
 """Keys that a resumed run may have otherwise: they do not bear on the result (data is known

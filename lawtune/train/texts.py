@@ -147,8 +147,8 @@ def _learnt_from(
     config: TextsConfig, held_out: frozenset[str], report: TextsReport
 ) -> Iterator[tuple[int, Document]]:
     """The documents with their places."""
-    shares = (config.validation_share, config.test_share)
-    split = CorpusConfig(seed=config.seed, validation_share=shares[0], test_share=shares[1])
+    shares = {"validation_share": config.validation_share, "test_share": config.test_share}
+    split = CorpusConfig(seed=config.seed, **shares)
     read = reader(config.sources, report.read)
     for document in build_documents(read, split, CorpusReport(), held_out_groups=held_out):
         if document.split == "train":
@@ -157,4 +157,4 @@ def _learnt_from(
                 report.statutes.add(len(report.names))
             yield len(report.names), document
         elif document.group in held_out:
-            report.astray += assign_split(document.group, config.seed, *shares) == "train"
+            report.astray += assign_split(document.group, config.seed, **shares) == "train"

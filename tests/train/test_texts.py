@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from test_interrupt import assert_same_adapter
+from test_run import KilledError, kill_at, write_pairs
 
 from lawtune.config import FinetuneConfig, TextsConfig
 from lawtune.data.encode import Window
@@ -52,9 +53,13 @@ def read(law: Path, held_out=(), **settings) -> Texts:
     return read_texts(config, tiny.make_tokenizer(), held_out, seed=5)
 
 
-def said(texts: Texts, number: int) -> bool:
+def has(texts: Texts, words: str) -> bool:
     tokenizer = tiny.make_tokenizer()
-    return any(f"제{number}조(" in text for text in texts.tokens.texts(tokenizer, without=()))
+    return any(words in text for text in texts.tokens.texts(tokenizer, without=()))
+
+
+def said(texts: Texts, number: int) -> bool:
+    return has(texts, f"제{number}조(")
 
 
 def test_what_is_measured_on_is_not_read(law: Path):
@@ -96,10 +101,6 @@ def test_what_another_decision_quotes_of_a_held_out_one_is_not_read(law: Path):
     for number, holding in ((first, sentence(90)), (second, f"{sentence(91)} {sentence(90)}")):
         text = DECISION.format(number=number, issue=sentence(int(number[5:])), holding=holding)
         (law / f"{number}.md").write_text(text, "utf-8")
-
-    def has(texts: Texts, words: str) -> bool:
-        tokenizer = tiny.make_tokenizer()
-        return any(words in text for text in texts.tokens.texts(tokenizer, without=()))
 
     whole, without = read(law), read(law, held_out=[first])
     assert has(whole, sentence(90)) and has(whole, sentence(91))
@@ -143,17 +144,9 @@ def test_the_gradient_counts_as_much_as_the_weight_says():
 
 @pytest.fixture
 def make_config(tmp_path: Path, gpt2_base: Path, law: Path):
-    def pairs(name: str, numbers: range) -> str:
-        rows = (
-            {"id": f"q{n}", "question": f"제{n}조?", "answer": tiny.SENTENCES[n % 4] + str(n)}
-            for n in numbers
-        )
-        path = tmp_path / f"{name}.jsonl"
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        path.write_text("".join(lines), "utf-8")
-        return str(path)
-
-    data = {"train": pairs("train", range(8)), "validation": pairs("validation", range(8, 10))}
+    train = write_pairs(tmp_path / "train.jsonl", range(8))
+    validation = write_pairs(tmp_path / "validation.jsonl", range(8, 10))
+    data = {"train": str(train), "validation": str(validation)}
 
     def make(out: str, train: dict | None = None, **texts) -> FinetuneConfig:
         tree = {
@@ -171,15 +164,6 @@ def make_config(tmp_path: Path, gpt2_base: Path, law: Path):
     return make
 
 
-def weights(config: FinetuneConfig) -> dict[str, torch.Tensor]:
-    return load_file(Path(config.out) / "adapter_model.safetensors")
-
-
-def equal(left: FinetuneConfig, right: FinetuneConfig) -> bool:
-    ours, theirs = weights(left), weights(right)
-    return all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
 def loss_on(config: FinetuneConfig, windows: list[Window]) -> float:
     base = load_base(config.base)
     return LossEngine(load_adapter(base, Path(config.out)), 2).mean_loss(windows)
@@ -195,7 +179,7 @@ def test_what_is_read_is_learnt_and_recorded(make_config, law: Path):
     first, second, third = (loss_on(c, pieces) for c in (without, beside, heavier))
     assert third < second < first
     records = [
-        json.loads((Path(c.out) / "training_config.json").read_text("utf-8"))["data"]["texts"]
+        read_json_object(Path(c.out) / "training_config.json")["data"]["texts"]
         for c in (without, beside)
     ]
     assert records[0] is None
@@ -224,29 +208,19 @@ def test_a_test_answer_that_was_read_is_found(make_config):
         assert not found.contains(article).any()  # everybody quotes the law
 
 
-class KilledError(Exception):
-    """Stands for `kill -9`."""
-
-
 def test_killed_equals_not_killed(make_config):
     whole, killed = (make_config(out, {"save_every": 1}) for out in ("whole", "killed"))
     finetune(whole)
-
-    def kill(row: dict) -> None:
-        if row["event"] == "step" and row["step"] == 3:
-            raise KilledError
-
     with pytest.raises(KilledError):
-        finetune(killed, listener=kill)
-    folder = Path(killed.texts.sources[0])
-    file = folder / "시험법.md"
+        finetune(killed, listener=kill_at(3))
+    file = Path(killed.texts.sources[0]) / "시험법.md"
     text = file.read_text("utf-8")
     file.write_text(text.replace("1번째", "일번째"), "utf-8")
     with pytest.raises(UserError, match="texts was"):
         finetune(killed, resume=True)
     file.write_text(text, "utf-8")
     assert finetune(killed, resume=True).resumed_from == 2
-    assert equal(whole, killed)
+    assert_same_adapter(Path(whole.out), Path(killed.out))
 
 
 def test_a_run_is_resumed_with_the_same_texts_only(make_config, law: Path, tmp_path: Path):
