@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lawtune.config import QUESTION_TYPES, SPLITS, QuickstartConfig
-from lawtune.data.build import build, data_card
+from lawtune.data.build import build, data_card, rank
 from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
 from lawtune.files import write_text
@@ -24,9 +24,11 @@ from lawtune.model.load import find_tokenizer
 from lawtune.records import QAPair, fingerprint, write_qa
 from lawtune.starter import CORPUS, QA
 
-PER_TYPE = 600
-"""Of the pairs of a type, eight in ten for training and one for the test: no type has more than
-half as many again as the rarest."""
+PER_TYPE = {"test": 600, "train": 2000}
+"""`per_type` of the build that a split's further pairs are taken from: the test's share is one in
+ten, and of training pairs there are to be as many as `MOST` lets in."""
+MOST = 1.5
+"""How often a type may have as many training pairs as the rarest."""
 
 
 def main() -> None:
@@ -37,12 +39,14 @@ def main() -> None:
     config = QuickstartConfig().data
     count = token_counter(find_tokenizer(config.tokenizer))
     built = build([str(CORPUS)], config, count)
-    wider = build([*sources, str(CORPUS)], replace(config, per_type=PER_TYPE), count)
     splits, more = dict(built.splits), {}
     # The test first: what is learnt gives way to what is asked.
     for name in ("test", "train"):
         others = [pair for other, pairs in splits.items() if other != name for pair in pairs]
+        wider = build([*sources, str(CORPUS)], replace(config, per_type=PER_TYPE[name]), count)
         more[name] = further(splits[name], wider.splits[name], others, config.near_duplicate)
+        if name == "train":
+            more[name] = balanced(splits[name], more[name], config.seed)
         splits[name] = [*splits[name], *more[name]]
         write_qa(QA / f"{name}.jsonl", splits[name])
         print(f"{name}: {len(built.splits[name])} pairs of the corpus, {len(more[name])} further")
@@ -62,6 +66,18 @@ def further(
     return [pair for pair in new if pair.id not in repeating]
 
 
+def balanced(known: Sequence[QAPair], new: Sequence[QAPair], seed: int) -> list[QAPair]:
+    """Of `new`, by their rank, as many of each type as leave it with at most `MOST` times the
+    pairs, `known` and new, of the rarest."""
+    most = int(MOST * min(Counter(pair.type for pair in [*known, *new]).values()))
+    counts, kept = Counter(pair.type for pair in known), set()
+    for pair in sorted(new, key=lambda pair: rank(pair.id, seed)):
+        if counts[pair.type] < most:
+            counts[pair.type] += 1
+            kept.add(pair.id)
+    return [pair for pair in new if pair.id in kept]
+
+
 def section(more: Mapping[str, Sequence[QAPair]]) -> str:
     """What the data card says of the further pairs."""
     everything = [pair for pairs in more.values() for pair in pairs]
@@ -77,8 +93,10 @@ def section(more: Mapping[str, Sequence[QAPair]]) -> str:
         f" {len(more['train']):,} pairs and `test.jsonl` with {len(more['test']):,} that"
         f" `tools/extend_qa.py` made in the same way of {len(groups):,} sources: articles of the"
         " corpus and of other statutes, decrees and rules, and decisions of all courts, with"
-        f" `per_type` {PER_TYPE}; dates: {dates[0]} to {dates[-1]}. The splits have no source in"
-        " common, and no further pair nearly repeats another split's answer. The texts are"
+        f" `per_type` {PER_TYPE['train']:,} for training, of which no type may have more than"
+        f" {MOST} times as many pairs as the rarest, and {PER_TYPE['test']} for the test; dates:"
+        f" {dates[0]} to {dates[-1]}. The splits have no source in common, and no further pair"
+        " nearly repeats another split's answer. The texts are"
         " law.go.kr's, public domain under article 7 of the Korean Copyright Act; each pair names"
         " its source.",
         "",

@@ -270,7 +270,7 @@ def _select(
     kept, over = [], 0
     for members in by_type.values():
         chosen: list[int] = []
-        ranked = sorted(members, key=lambda index: _rank(pairs[index].id, seed))
+        ranked = sorted(members, key=lambda index: rank(pairs[index].id, seed))
         for place, index in enumerate(ranked):
             if len(chosen) == limit:
                 over += len(ranked) - place
@@ -284,7 +284,9 @@ def _select(
     return kept, over
 
 
-def _rank(name: str, seed: int) -> str:
+def rank(name: str, seed: int) -> str:
+    """Where a pair stands among others of which a cap takes only some: a hash, that none of its
+    neighbours moves."""
     return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
 
 

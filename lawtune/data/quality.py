@@ -14,7 +14,10 @@ _YEAR = re.compile(r"[‘’](?=\d\d\D)")
 """‘13: no quotation."""
 _ROUND = re.compile(r"(?<!\S)(?:\d{1,2}|[가-힣a-zA-Z])\)|[()]")
 """A bracket, or the mark of an item: 1), 가)."""
-_GAP = re.compile(r"…|\.\.\.|[○△×□◇●]|(?:^|\s)[가나]\. ")
+_GAP = re.compile(
+    r"…|\.\.\.|[○△×□◇●]|(?:^|\s)[가나]\. |(?:상표|서비스표|도형|디자인) [은는가을를의와과] "
+)
+"""Signs for what is not told, and a particle on its own: a picture stood before it."""
 _PROCEEDINGS = re.compile(
     r"이 사건|원심|상고이유|원고|피고(?!인)|공소외|소외|위 피고|피고인들|기록에|사례|망인"
     r"|\[\S*의견\]"

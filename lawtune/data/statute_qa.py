@@ -67,10 +67,13 @@ _MODIFIER = re.compile(
 )
 _MAY = "무엇을 할 수 있"
 _BODY = re.compile(
-    r"(?<![가-힣])(위원|재단|협회|공단|센터)(?:회|장|들)?"
+    r"(?<![가-힣])(?:근로자|사용자)?(위원|재단|협회|공단|센터)(?:회|장|들|측)?"
     r"(?:[은는이가을를의에과와도만나]|에는|에게|에게서|에서|에서는|으?로|(?:으로)?부터|이나)?(?![가-힣])"
 )
 _NAMED_BODY = r"[가-힣]{2}(?<!해당)(?<!소속)(?<!파산)"
+# Somebody's guardian, and those who have one.
+_GUARDIAN = re.compile(r"(?<!그 )(?<!이나 )(?<!또는 )법정대리인")
+_WARD = re.compile("법정대리인|미성년|아동|청소년|세 미만|제한능력|피성년|피한정")
 _ACTS = re.compile(r"(?<!상실|발생|소멸|해당|종료|성립)한다\.$")
 _ADNOMINAL = {4, 8}
 """The final consonants ㄴ and ㄹ, by their place among the finals of Unicode's Hangul."""
@@ -219,7 +222,7 @@ def _rule(statute: Statute, text: str) -> _Rule | None:
     whole = f"{case} {then}"
     if any(match[1] not in whole[: match.start()] for match in _THAT.finditer(whole)):
         return None
-    if _IT.match(then):
+    if _IT.match(then) or (_GUARDIAN.search(then) and not _WARD.search(case)):
         return None
     if _THIS_LAW.search(case) or _DELEGATES.search(then):
         return None

@@ -93,6 +93,14 @@ _REWORDED = (
     ("2007-06-29", "학술 또는 예술의 범위에 속하는 창작물"),
     # Who may be the beneficiary of group insurance: 상법 제735조의3 제3항.
     ("2015-03-12", "단체보험.*수익자"),
+    # When a useful thing is art: 저작권법 제2조 asks whether it can be told from the thing today.
+    ("2000-07-01", "독립적인 예술적 특성"),
+    # What 디자인 was called; a chairman is one, too.
+    ("2005-07-01", "의장의 (?:유사|동일|신규|요부)"),
+    # Where land may change hands by permission only stands in another statute.
+    ("2017-01-20", "국토의 계획 및 이용에 관한 법률.*허가구역"),
+    # All days in custody count: 형법 제57조.
+    ("2014-12-30", "미결구금일수"),
     # What a trade secret is: 부정경쟁방지법 제2조 제2호 asks for no effort today.
     ("2019-07-09", "노력에 의하여 비밀"),
     # What unfair competition is: of confusion alone it is no longer.

@@ -93,6 +93,8 @@ def test_holdings_that_tell_their_outcome(holding, told):
         ("형법 제30조의 공동정범이 성립하기 위하여는 공동가공의 의사가 필요하다.", None),
         ("이사 …의 직무대행자는 책임을 진다.", "text with gaps"),
         ("저작물인 '△△△강좌'는 보호된다.", "text with gaps"),
+        ("출원상표 와 인용상표 의 유사 여부", "text with gaps"),  # their pictures are lost
+        ("출원상표와 인용상표의 유사 여부", None),
         ("원심이 인정한 사실에 따르면 죄가 된다.", "text about the proceedings"),
         ("[별개의견] 원래 상습성은 속성이다.", "text about the proceedings"),
         ("피고인에게 불리하게 해석할 수 없다.", None),

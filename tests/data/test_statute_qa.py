@@ -106,6 +106,20 @@ def test_a_committee_has_a_name():
     assert pairs_of(article(case, "제척"))[0] == []
     assert pairs_of(article(case.replace("위원이", "심의위원회의 위원이"), "제척"))[0]
 
+    side = "근로자위원측에서 의제를 문서로 명시하여 소집을 요구한 때에는 의장은 소집하여야 한다."
+    assert pairs_of(article(side, "소집"))[0] == []
+    assert pairs_of(article(side.replace("근로자", "조정위원회의 근로자"), "소집"))[0]
+
+
+def test_a_guardian_has_a_ward():
+    case = "동의를 받기 어려운 경우에는 인터넷주소를 법정대리인에게 안내할 수 있다."
+    assert pairs_of(article(f"수집자는 매체의 특성상 {case}", "동의"))[0] == []
+    assert pairs_of(article(f"수집자는 매체의 특성상 아동의 {case}", "동의"))[0]
+    heir = (
+        "상속권이 참칭상속권자로 인하여 침해된 때에는 상속권자 또는 그 법정대리인은 소를 제기한다."
+    )
+    assert pairs_of(article(heir, "상속회복"))[0]
+
 
 def test_applications_are_asked_where_an_explanation_would_not_do():
     rule = Provision("항", "1", "임차인이 두 달의 차임을 연체한 때에는 임대인은 해지한다.")
