@@ -5,10 +5,12 @@
 Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl, of as
 many pairs and questions, is not computed again; the table of all rows is printed (with `--trials`
 and no name, no more than that). Several of these, each with rows of its own, can run side by side;
-`cat` joins their rows.
+`cat` joins their rows. With `--runs DIR` what was trained stays, and the same command goes on from
+what a run that was stopped has saved.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -22,20 +24,24 @@ from lawtune.config import (
     EvaluateConfig,
     FinetuneConfig,
     LoraConfig,
+    TextsConfig,
     TrainConfig,
 )
 from lawtune.data.encode import token_counter
 from lawtune.eval.contamination import known_text
 from lawtune.eval.evaluate import evaluate
 from lawtune.files import read_jsonl
+from lawtune.model.average import average_adapters
 from lawtune.model.legal_model import LegalModel
 from lawtune.options import load_config
 from lawtune.records import read_qa
-from lawtune.starter import QA
+from lawtune.starter import CORPUS, QA
 from lawtune.train.run import finetune
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "starter.yaml"
 ATTENTION = ("c_attn", "attn.c_proj")
+NEXT_MEMBER = 100
+"""What the members of a mean have between their seeds."""
 METRICS = (
     "bits_per_byte",
     "accuracy",
@@ -49,7 +55,8 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried; alpha is twice r."""
+    """What is tried: the mean of `members` runs, times `scale`. Alpha is twice r; `texts` is the
+    raw law of the starter's corpus beside the pairs."""
 
     targets: str | tuple[str, ...]
     r: int
@@ -58,10 +65,13 @@ class Trial:
     epochs: int
     unlikelihood_every: int | None
     unlikelihood_after: float = 0.0
+    texts: bool = False
+    members: int = 1
+    scale: float = 1.0
 
     @classmethod
-    def of(cls, recipe: FinetuneConfig) -> "Trial":
-        """What `recipe` has of it."""
+    def of(cls, recipe: FinetuneConfig, members: int, scale: float) -> "Trial":
+        """A mean of runs by `recipe`."""
         lora, train = recipe.lora, recipe.train
         trial = cls(
             lora.target_modules,
@@ -71,15 +81,20 @@ class Trial:
             train.epochs,
             train.unlikelihood_every,
             train.unlikelihood_after,
+            bool(recipe.texts.sources),
+            members,
+            scale,
         )
         tried = trial.config(train.seed, Path(recipe.out))
         # A trial goes on to its end.
         trained = replace(train, early_stopping_patience=tried.train.early_stopping_patience)
-        assert (tried.lora, tried.train) == (lora, trained), f"no trial stands for {recipe}"
+        texts = replace(recipe.texts, sources=tried.texts.sources)
+        wanted = (lora, trained, texts)
+        assert (tried.lora, tried.train, tried.texts) == wanted, f"no trial stands for {recipe}"
         return trial
 
     def config(self, seed: int, out: Path) -> FinetuneConfig:
-        """The run that it stands for."""
+        """One of the runs that it stands for."""
         return FinetuneConfig(
             base="starter",
             data=DataConfig(str(QA / "train.jsonl"), str(QA / "validation.jsonl")),
@@ -99,6 +114,7 @@ class Trial:
                 unlikelihood_after=self.unlikelihood_after,
                 seed=seed,
             ),
+            texts=TextsConfig(sources=(str(CORPUS),) if self.texts else ()),
             out=str(out),
         )
 
@@ -112,20 +128,27 @@ TRIALS = {
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "chosen": Trial.of(load_config(FinetuneConfig, RECIPE)),
+    "chosen": Trial.of(load_config(FinetuneConfig, RECIPE), members=2, scale=1.15),
 }
 
 
 def attempt(
-    name: str, seed: int, splits: Sequence[str], generate: int | None
+    name: str, seed: int, splits: Sequence[str], generate: int | None, runs: Path
 ) -> Iterator[dict[str, Any]]:
     """A row for each split: the recipe, what training cost and how the model answers."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = finetune(TRIALS[name].config(seed, Path(folder) / "model"))
-        pairs = len(read_qa(QA / "train.jsonl"))
-        row = {"trial": name, "seed": seed, "pairs": pairs, **vars(TRIALS[name])}
-        row |= {key: made.metrics[key] for key in ("best_step", "steps", "training_seconds")}
-        model = LegalModel.load(str(made.folder))
+    trial = TRIALS[name]
+    seeds = [seed + NEXT_MEMBER * member for member in range(trial.members)]
+    made = [finetune(trial.config(each, runs / f"{name}-{each}"), resume=True) for each in seeds]
+    pairs = len(read_qa(QA / "train.jsonl"))
+    row = {"trial": name, "seed": seed, "pairs": pairs, **vars(trial)}
+    for key in ("best_step", "steps", "training_seconds"):
+        row[key] = [run.metrics[key] for run in made]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = made[0].folder
+        if trial.members > 1:
+            folder = Path(scratch) / "mean"
+            average_adapters([str(run.folder) for run in made], folder, trial.scale)
+        model = LegalModel.load(str(folder))
         for split in splits:
             yield row | {"split": split} | judge(model, split, generate)
 
@@ -190,15 +213,17 @@ def main() -> None:
         type=int,
         help="questions answered in full, 1: none; default: all",
     )
+    parser.add_argument("--runs", type=Path, help="where runs are kept; default: nowhere")
     asked = parser.parse_args()
     rows = [row for _, row in read_jsonl(asked.rows)] if asked.rows.exists() else []
     known = {(row["trial"], row["seed"], row["pairs"], *_asked(row)) for row in rows}
     pairs = len(read_qa(QA / "train.jsonl"))
     now = {split: (split, str(len(read_qa(QA / f"{split}.jsonl")))) for split in asked.splits}
-    for name in asked.trials:
-        for seed in asked.seeds:
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = asked.runs or Path(scratch)
+        for name, seed in itertools.product(asked.trials, asked.seeds):
             missing = [split for split in now if (name, seed, pairs, *now[split]) not in known]
-            for row in attempt(name, seed, missing, asked.generate) if missing else ():
+            for row in attempt(name, seed, missing, asked.generate, runs) if missing else ():
                 rows.append(row)
                 with asked.rows.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
