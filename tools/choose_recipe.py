@@ -70,8 +70,8 @@ class Trial:
     scale: float = 1.0
 
     @classmethod
-    def of(cls, recipe: FinetuneConfig, members: int, scale: float) -> "Trial":
-        """A mean of runs by `recipe`."""
+    def of(cls, recipe: FinetuneConfig) -> "Trial":
+        """What `recipe` has of it: one run."""
         lora, train = recipe.lora, recipe.train
         trial = cls(
             lora.target_modules,
@@ -82,8 +82,6 @@ class Trial:
             train.unlikelihood_every,
             train.unlikelihood_after,
             bool(recipe.texts.sources),
-            members,
-            scale,
         )
         tried = trial.config(train.seed, Path(recipe.out))
         # A trial goes on to its end.
@@ -122,13 +120,15 @@ class Trial:
 PLAIN = Trial(
     "all-linear", r=16, dropout=0.1, learning_rate=2e-3, epochs=1, unlikelihood_every=None
 )
+CHOSEN = Trial.of(load_config(FinetuneConfig, RECIPE))
 TRIALS = {
     "plain": PLAIN,
     "plain, lm_head": replace(PLAIN, targets=("lm_head",)),
     "plain, attention": replace(PLAIN, targets=ATTENTION),
     "plain, r 64": replace(PLAIN, r=64),
     "plain, lr 5e-4": replace(PLAIN, learning_rate=5e-4),
-    "chosen": Trial.of(load_config(FinetuneConfig, RECIPE), members=2, scale=1.15),
+    "chosen": CHOSEN,
+    "raw law, two runs": replace(CHOSEN, texts=True, members=2, scale=1.1),
 }
 
 
