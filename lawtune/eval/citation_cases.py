@@ -17,6 +17,7 @@ _CODES = (
     "|헌가|헌나|헌다|헌라|헌마|헌바|헌사|헌아"
 )
 NUMBER = rf"(?:(?:42|19|20)?\d\d(?:{_CODES})|(?:19|20)\d\d (?:{_CODES}) )\d{{1,7}}(?:-\d{{1,3}})?"
+NUMBER += r"(?![\d분초])"  # 북위 37도30분
 """A case number: year, kind of case, serial number, now and then a branch."""
 
 _PARTS = re.compile(r"(.*?[가-힣]+)(\d+(?:-\d+)?)\Z")

@@ -349,7 +349,8 @@ class _Reader:
         if beside and p.NEXT_TO.match(text[named.end : start]):
             return named, named.start
         if self._goes_on(start):
-            return _Law(self._statute.law, self._statute.former), start
+            before = self._statute
+            return _Law(before.law, before.former, far=before.inferred), start
         if not spelt:
             return None, start
         if p.PRIVATE.search(text[max(0, start - 12) : start]):
@@ -379,8 +380,8 @@ class _Reader:
         if "조" not in match[0] and before.units:
             units = tuple((before.units[-1][0], item, sub) for _, item, sub in units)
         quote = _quoted(self._text, end)
-        citation = StatuteCitation(
-            match.start(), end, before.law, before.article, units, before.former, "", quote
+        citation = replace(
+            before, start=match.start(), end=end, units=units, title="", quote=quote
         )
         self._found.append(citation)
         self._statute = citation
@@ -391,11 +392,12 @@ class _Reader:
         until = p.UNTIL.match(self._text, last.end)
         end = until.end() if until else last.end
         middle = [
-            StatuteCitation(first.start, end, first.law, article, (), first.former)
+            replace(first, end=end, article=article, units=(), title="", quote="")
             for article in articles_between(first.article, last.article)
         ]
         ends = [replace(first, end=end), *middle, replace(last, start=first.start, end=end)]
-        self._found[-1:] = ends
+        # 제24조~제24조 is one article, of which two paragraphs may be the ends.
+        self._found[-1:] = dict.fromkeys(ends)
         self._statute = ends[-1]
 
 

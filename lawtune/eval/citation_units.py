@@ -60,8 +60,8 @@ def articles_between(first: str, last: str) -> list[str]:
     """The articles of a range but for its ends, as far as numbers tell; none of a long range."""
     low, high = ([int(n) for n in re.findall(r"\d+", article)] for article in (first, last))
     if low[0] == high[0]:
-        # 제3조의2부터 제3조의5까지; 제3조 itself stands before its first 의.
-        between = range(low[-1] + 1 if len(low) > 1 else 2, high[-1])
+        # 제3조의2부터 제3조의5까지; 제3조 itself stands before its first 의, and ends nothing.
+        between = range(low[-1] + 1 if len(low) > 1 else 2, high[-1] if len(high) > 1 else 0)
         labels = [f"제{low[0]}조의{number}" for number in between]
     else:
         between = range(low[0] + 1, high[0] + (1 if len(high) > 1 else 0))

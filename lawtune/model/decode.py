@@ -23,7 +23,11 @@ COLDEST = 1e-3
 """A temperature below this is greedy: dividing by it leaves no other token, or no number."""
 
 _BOUNDARY = re.compile(rf"[^0-9A-Za-z@._%+()\s{re.escape(DASHES)}]|[A-Za-z]\s")
-"""After this, no earlier character can be part of a number or address that is still growing."""
+"""After this, no earlier character can be part of a number or address that is still growing, unless
+the number's bank is being named behind it."""
+
+_BANK_TO_COME = re.compile(r"[0-9]\s?\([가-힣 ]{0,12}$")
+"""A number, and behind it what may become the name of its bank (`lawtune.data.privacy`)."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,9 @@ def shown_text(tokens: Iterable[int], decode: Callable[[list[int]], str]) -> Ite
     for token in tokens:
         ids.append(token)
         text = decode(ids).rstrip("\ufffd")
-        boundary = max((match.end() for match in _BOUNDARY.finditer(text)), default=0)
+        open_number = _BANK_TO_COME.search(text)
+        settled = text[: open_number.start()] if open_number else text
+        boundary = max((match.end() for match in _BOUNDARY.finditer(settled)), default=0)
         masked = mask(text[:boundary])[0]
         if len(masked) > len(shown) and masked.startswith(shown):
             yield masked[len(shown) :]

@@ -136,6 +136,9 @@ def test_agrees_with_the_reader_of_reference_lists():
         ("민법 제3조의2 내지 제3조의5", [f"민법 제3조의{n}" for n in (2, 3, 4, 5)]),
         ("민법 제3조부터 제3조의3까지", ["민법 제3조", "민법 제3조의2", "민법 제3조의3"]),
         ("민법 제3조부터 제4조의2까지", ["민법 제3조", "민법 제4조", "민법 제4조의2"]),
+        ("민법 제24조 제1항 내지 제24조 제5항", ["민법 제24조"]),
+        ("민법 제24조~제24조", ["민법 제24조"]),
+        ("민법 제24조의2부터 제24조까지", ["민법 제24조의2", "민법 제24조"]),
         ("형법 제5조 제1항 및 같은 조 제3항", ["형법 제5조"]),
         ("형법 제37조 전단, 제38조", ["형법 제37조", "형법 제38조"]),
         ("형법·형사소송법 제5조", ["형사소송법 제5조"]),
@@ -392,6 +395,11 @@ def test_a_former_version_named_from_here_on_stays_former(index):
         " 현행 상표법 제73조"
     )
     assert statuses(text, index) == ["unchecked", "unchecked", "verified"]
+
+
+def test_a_list_that_goes_on_from_a_guess_is_as_much_of_one(index):
+    text = "형법은 법률이다. 회사는 제347조(이용요금), 제348조(환불정책)에 따라"
+    assert statuses(text, index) == ["unchecked", "unchecked"]
 
 
 def test_a_decision_named_earlier_has_a_court_and_date_of_its_own(index):

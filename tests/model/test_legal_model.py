@@ -2,6 +2,7 @@
 log_softmax over whole logits."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -325,6 +326,9 @@ class TestShownText:
             "한글 漢字 😀 ①항\n제2조",
             "Call 010-9876-5432",
             "2019다12345 판결",
+            "입금은 110-123-456789 (국민은행)으로 하십시오.",
+            "110-123-456789(아주 긴 이름의 은행)과 110-123-456789 (가나다라마바사아자차은행)",
+            "110-123-456789 (가나다라마바사아자차카은행) 110-123-456789 (국민",
         ],
     )
     def test_pieces_never_show_what_the_whole_masks(self, text: str, merges: int):
@@ -334,6 +338,17 @@ class TestShownText:
         pieces = list(decode.shown_text(encode_text(tokenizer, text), tokenizer.decode))
         assert "".join(pieces) == mask(text)[0]
         assert "\ufffd" not in "".join(pieces)
+
+    def test_whatever_stands_beside_a_number(self):
+        from lawtune.data.privacy import mask
+
+        draw = random.Random(0)
+        parts = ["110-123-456789", "900101-1234567", "010", "1234", "(", ")", " ", "-", ".", "@"]
+        parts += ["국민은행", "계좌", "수협", "뱅", "크", "a", "com", "원", ",", "법인등록번호", "\n"]
+        for _ in range(3000):
+            text = "".join(draw.choices(parts, k=draw.randint(2, 9)))
+            pieces = decode.shown_text(range(1, len(text) + 1), lambda ids: text[: len(ids)])
+            assert "".join(pieces) == mask(text)[0], text
 
     def test_it_does_stream(self):
         tokenizer = tiny.make_tokenizer()
