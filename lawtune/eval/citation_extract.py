@@ -380,9 +380,7 @@ class _Reader:
         if "조" not in match[0] and before.units:
             units = tuple((before.units[-1][0], item, sub) for _, item, sub in units)
         quote = _quoted(self._text, end)
-        citation = replace(
-            before, start=match.start(), end=end, units=units, title="", quote=quote
-        )
+        citation = replace(before, start=match.start(), end=end, units=units, title="", quote=quote)
         self._found.append(citation)
         self._statute = citation
         self._skip = end
