@@ -103,6 +103,7 @@ def tables(
                     seen.extra[RIVAL][rows],
                 )
                 beside[part, name][f"{RIVAL}_delta_ci95"] = _within(against.delta_ci95, -1, 1)
+                beside[part, name][f"{RIVAL}_p"] = against.p
             if seen.runs or seen.base_runs:
                 beside[part, name]["seeds"] = _by_seed(METRICS[name].score, seen, rows)
     # Nobody judges a metric without a direction, so it costs the others nothing.
@@ -133,10 +134,22 @@ def opened(bounds: Interval | None, low: float, high: float, groups: int) -> Int
     """
     if bounds is None or bounds[0] != bounds[1]:
         return bounds
-    reach = (high - low) * (1 - (LEVEL / 2) ** (1 / groups))
+    reach = (high - low) * _share_unseen(groups)
     if bounds[0] <= low:
         return low, low + reach
     return (high - reach, high) if bounds[0] >= high else bounds
+
+
+def _opened_difference(bounds: Interval, width: float, groups: int) -> Interval:
+    """The same of a difference within ± `width` of two figures that both stand at an end: groups
+    that are otherwise, as many as may be, would lie `width` to the other side at most."""
+    reach = (width + abs(bounds[0])) * _share_unseen(groups)
+    return bounds[0] - reach, bounds[1] + reach
+
+
+def _share_unseen(groups: int) -> float:
+    """How many may be otherwise where none of `groups` is."""
+    return 1 - (LEVEL / 2) ** (1 / groups)
 
 
 def make_entry(
@@ -154,9 +167,11 @@ def make_entry(
     """
     # The difference of two figures within [low, high] lies within ± (high − low).
     width = None if low is None or high is None else high - low
-    levels = figure.ci95, figure.base_ci95
+    levels, difference = (figure.ci95, figure.base_ci95), figure.delta_ci95
     if width is not None:
         levels = tuple(opened(bounds, low, high, figure.groups) for bounds in levels)
+        if difference and levels[0] != figure.ci95 and levels[1] != figure.base_ci95:
+            difference = _opened_difference(difference, width, figure.groups)
     detectable = None
     if figure.delta_error is not None:
         judged = family if p_holm is not None else 1
@@ -171,7 +186,7 @@ def make_entry(
         "base": figure.base,
         "base_ci95": _within(levels[1], low, high),
         "delta": figure.delta,
-        "delta_ci95": _within(figure.delta_ci95, None if width is None else -width, width),
+        "delta_ci95": _within(difference, None if width is None else -width, width),
         "p": figure.p,
         "p_holm": p_holm,
         "minimum_detectable": detectable,

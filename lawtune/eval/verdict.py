@@ -204,7 +204,9 @@ def _against_baselines(entry: Entry | None, words: Mapping[str, Any]) -> list[St
         low, high = (bound - other for bound in entry["ci95"])
         if bounds := entry.get(f"{key}_delta_ci95"):
             low, high = bounds
-        side = "above" if low > 0 else "below" if high < 0 else "same"
+        p = entry.get(f"{key}_p")
+        shown = p is None or p <= LEVEL
+        side = "above" if shown and low > 0 else "below" if shown and high < 0 else "same"
         kind: Judgement = {"above": "better", "below": "worse", "same": "none"}[side]
         value = f"{number('accuracy', entry['value'])} {interval('accuracy', entry['ci95'])}"
         text = words[table][side].format(value=value, other=number("accuracy", other))

@@ -14,7 +14,7 @@ from lawtune.eval.stats import (
     sum_by_group,
 )
 from lawtune.eval.summed import per_record, ratio
-from lawtune.eval.table import opened
+from lawtune.eval.table import make_entry, opened
 
 BOOTSTRAP = Bootstrap(resamples=2000, seed=7)
 
@@ -245,3 +245,22 @@ def test_where_all_groups_are_alike_the_interval_is_the_exact_one(groups: int):
     assert opened((0.5, 0.5), 0, 1, groups) == (0.5, 0.5)
     assert opened((0.0, 0.1), 0, 1, groups) == (0.0, 0.1)
     assert opened(None, 0, 1, groups) is None
+
+
+@pytest.mark.parametrize("groups", [2, 10, 57])
+def test_where_both_sides_are_all_right_or_all_wrong_their_difference_is_not_certain(groups: int):
+    names = [str(n) for n in range(groups)]
+    unseen = binomtest(0, groups).proportion_ci(method="exact").high
+    right, wrong = per_record([1] * groups), per_record([0] * groups)
+    mixed = per_record([n % 2 for n in range(groups)])
+
+    def difference(tuned, base) -> list[float]:
+        figure = estimate(tuned, names, ratio, BOOTSTRAP, base)
+        return make_entry(figure, 0, 1)["delta_ci95"]
+
+    assert difference(wrong, wrong) == pytest.approx([-unseen, unseen])
+    assert difference(right, right) == pytest.approx([-unseen, unseen])
+    # A group that is otherwise moves the difference from 1 to -1 at worst.
+    assert difference(right, wrong) == pytest.approx([max(1 - 2 * unseen, -1), 1])
+    # The same mixed answers on both sides do not stand at an end.
+    assert difference(mixed, mixed) == [0, 0]

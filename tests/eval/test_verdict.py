@@ -122,8 +122,10 @@ def test_accuracy_is_held_against_chance_and_word_overlap(bounds, paired, chance
     # Chance by accuracy's own interval, word overlap by that of the paired difference, whatever the
     # first one is.
     figure["word_overlap_baseline_delta_ci95"] = paired
-    said = statements({"accuracy": figure}, {}, LANGUAGES["en"])
-    assert [statement.judgement for statement in said] == [chance, overlap]
+    for p, judged in ((0.05, overlap), (0.06, "none")):
+        figure["word_overlap_baseline_p"] = p
+        said = statements({"accuracy": figure}, {}, LANGUAGES["en"])
+        assert [statement.judgement for statement in said] == [chance, judged]
 
 
 def test_reservations_are_said():
