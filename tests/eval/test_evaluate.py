@@ -189,8 +189,8 @@ def test_word_overlap_baseline_by_hand():
     accuracy = evaluate(FakeModel(knows_all), pairs, CONFIG).metrics["accuracy"]
     # The third shares nothing with any (a tie), the fourth shares most with a wrong one.
     assert accuracy["word_overlap_baseline"] == pytest.approx(3 / 5)
-    # The model is right on both of those: by chance, one flip of signs in two is as far apart.
-    assert accuracy["value"] == 1 and accuracy["word_overlap_baseline_p"] == 0.5
+    # This model has none right: of the eight flips of three signs, two are as far apart.
+    assert accuracy["value"] == 0 and accuracy["word_overlap_baseline_p"] == 0.25
 
 
 def test_a_shortened_file_keeps_its_choices():
