@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lawtune import LegalModel, cli
+from lawtune.config import PretrainConfig
 from lawtune.options import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,9 @@ INDENTED = re.compile(r"^(?: {4}|#   )(lawtune .*?)(?:  +\(.*\))?$", re.MULTILIN
 OURS = re.compile(
     r"(?<![\w/.])(?:recipes|docs|tools|tests|lawtune)/[\w/.-]+\.(?:py|md|yaml|json)\b"
 )
+
+
+SCRIPTS = re.compile(r"python ((?:tools|benchmarks)/\w+\.py)([^`\n]*)")
 
 
 def fenced(text: str, *languages: str) -> list[str]:
@@ -58,6 +62,19 @@ def test_documented_commands_parse(file, line, capsys, monkeypatch):
     schema = getattr(arguments, "schema", None)
     if schema:
         load_config(schema, getattr(arguments, "config", None), overrides)
+
+
+def test_scripts_that_are_named_know_their_options_and_read_what_the_recipe_reads():
+    sources = load_config(PretrainConfig, ROOT / "recipes/pretrain_starter.yaml").corpus.sources
+    found = []
+    for file in [*DOCUMENTS, *ROOT.glob("lawtune/starter/**/*.md")]:
+        for script, words in SCRIPTS.findall(file.read_text("utf-8")):
+            options = re.findall(r"--\w[\w-]*", words)
+            code = (ROOT / script).read_text("utf-8")
+            assert [option for option in options if f'"{option}"' not in code] == [], file
+            assert set(re.findall(r"\bsources/\S+", words)) <= set(sources), file
+            found.append(script)
+    assert {"tools/make_starter.py", "tools/extend_qa.py", "tools/choose_recipe.py"} <= set(found)
 
 
 def test_both_readmes_have_the_same_code():

@@ -25,9 +25,9 @@ pipeline_tag: text-generation
 # The lawtune starter model
 
 A small GPT-2-architecture language model for Korean law, with its own tokenizer, trained from \
-scratch so that all of lawtune can be tried without a download and freely used. It writes \
-statutes' and decisions' prose and knows little of what they say: its answers are not legal \
-advice, and often not even law.
+scratch so that all of lawtune can be tried without a download and freely used. It writes in \
+the manner of statutes and decisions, not always grammatically, and knows little of what they say: \
+its answers are not legal advice, and often not even law.
 
 | | |
 |---|---|
@@ -68,7 +68,7 @@ kind):
 
 ## What more time would buy
 
-Bits per byte on the way, of fewer documents a kind than above. The learning rate fell to \
+Bits per byte on the way, of the same documents. The learning rate fell to \
 zero over the last {decay:.0%} of the run; before that it stood, so longer training can go on from \
 there.
 

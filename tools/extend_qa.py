@@ -97,8 +97,11 @@ def section(more: Mapping[str, Sequence[QAPair]]) -> str:
         f" {MOST} times as many pairs as the rarest, and {PER_TYPE['test']} for the test; dates:"
         f" {dates[0]} to {dates[-1]}. The splits have no source in common, and no further pair"
         " nearly repeats another split's answer. The texts are"
-        " law.go.kr's, public domain under article 7 of the Korean Copyright Act; each pair names"
-        " its source.",
+        " law.go.kr's, public domain under article 7 of the Korean Copyright Act, by way of the"
+        " collection that `docs/pretraining-corpus.md` in lawtune's repository names; each pair"
+        " names its source. How they were read, and what was found: `docs/qa-quality.md` there.",
+        "",
+        "    python tools/extend_qa.py --source sources/law_api sources/precedents",
         "",
         f"| type | {' | '.join(columns)} |",
         "|---|" + "---:|" * len(columns),
