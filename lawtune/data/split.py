@@ -103,7 +103,8 @@ def bands(threshold: float) -> tuple[int, int]:
     hashes = max(
         (
             count
-            for count in range(1, _PERMUTATIONS + 1)
+            # datasketch takes no single band.
+            for count in range(1, _PERMUTATIONS // 2 + 1)
             if (1 - threshold**count) ** (_PERMUTATIONS // count) <= _MISSED
         ),
         default=1,

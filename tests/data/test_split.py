@@ -152,9 +152,15 @@ def test_a_lower_threshold_misses_none_either(threshold: float):
 
 def test_bands_by_the_likeness_that_they_miss():
     assert bands(0.8) == (25, 5)
-    for threshold in (0.3, 0.5, 0.8, 0.95):
+    for threshold in (0.3, 0.5, 0.8, 0.95, 1.0):
         number, hashes = bands(threshold)
+        assert number >= 2  # datasketch takes no fewer
         assert number * hashes <= 128 and (1 - threshold**hashes) ** number <= 1e-4
+
+
+def test_at_a_threshold_of_one_only_answers_of_the_same_runs_are_found():
+    files = {"f": [pair("a", TEXT)], "g": [pair("b", TEXT), pair("c", TEXT + " 끝.")]}
+    assert near_duplicates_across(files, 1.0) == [("a", "b")]
 
 
 def test_short_and_empty_answers():
