@@ -181,15 +181,26 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: missing, not UTF-8 or not JSON, naming the line.
+        UserError: missing, not UTF-8 or not JSON, naming the line; or half of a character in it.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The value of a JSON file's text.
+
+    Raises:
+        UserError: not JSON, naming the line of `path`; or half of a character in it.
     """
     try:
-        return json.loads(read_text(path))
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     except (RecursionError, ValueError) as error:
         # Brackets too deep, or a number of more digits than Python reads.
         raise UserError(f"{path}: JSON that cannot be read ({error})") from None
+    _refuse_half_characters(value, text, str(path))
+    return value
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -224,15 +235,16 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise UserError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}"
             )
-        if "\\ud" in line.lower():
-            _refuse_half_characters(row, f"{path}, line {number}")
+        _refuse_half_characters(row, line, f"{path}, line {number}")
         yield number, row
 
 
-def _refuse_half_characters(row: dict[str, Any], where: str) -> None:
+def _refuse_half_characters(value: Any, written: str, where: str) -> None:
     """JSON may name half of a surrogate pair; no text can hold one, and none could be written."""
+    if "\\ud" not in written.lower():
+        return
     try:
-        json.dumps(row, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         raise UserError(f"{where}: {half} is half of a character; write the whole one") from None

@@ -149,6 +149,14 @@ def test_half_a_character_is_refused_and_a_whole_one_is_not(tmp_path):
         next(rows)
 
 
+def test_half_a_character_in_a_json_file_is_refused(tmp_path):
+    (tmp_path / "half.json").write_text('{"a": ["\\ud83d"]}')
+    with pytest.raises(UserError, match=r"half\.json: \\ud83d is half of a character"):
+        files.read_json(tmp_path / "half.json")
+    (tmp_path / "whole.json").write_text('{"a": ["\\ud83d\\ude00"]}')
+    assert files.read_json(tmp_path / "whole.json") == {"a": ["😀"]}
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"id": ' + "1" * 5_000 + "}"])
 def test_json_that_python_cannot_read_is_the_users_to_mend(tmp_path, text):
     path = tmp_path / "odd.json"

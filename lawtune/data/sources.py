@@ -6,7 +6,6 @@ repositories (`##### 제2조 (신의성실)`, `**①** …`, `## 판시사항`) 
 one a file: with a `question` and an `answer`, or with a `title` and a `text` alone.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 from lawtune.data.outline import Outline
 from lawtune.data.provisions import clean, one_line, parse_article, split_numbered, to_iso_date
 from lawtune.errors import UserError
-from lawtune.files import read_text
+from lawtune.files import parse_json, read_text
 from lawtune.records import Article, Case, Guidance, Interpretation, Statute
 
 Record = Statute | Case | Interpretation | Guidance
@@ -272,9 +271,9 @@ def _case_sections(body: str) -> dict[str, str]:
 
 def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | Guidance | None:
     try:
-        row = json.loads(text)
-    except json.JSONDecodeError as error:
-        report.skip("not JSON", f"{file}, line {error.lineno}")
+        row = parse_json(text, file)
+    except UserError as error:
+        report.skip("not JSON", str(error))
         return None
     if isinstance(row, dict) and row.get("question") and row.get("answer"):
         return _parse_interpretation(row, file)

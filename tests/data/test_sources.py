@@ -313,6 +313,24 @@ def test_a_folder(tmp_path):
     assert "CP949" in report.examples["unreadable file"][0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"question": "가", "answer": ' + "1" * 5_000 + "}",
+        '{"question": "가", "answer": ' + "[" * 100_000,
+        '{"question": "가", "answer": "\\ud83d"}',
+    ],
+    ids=["digits", "depth", "half"],
+)
+def test_json_that_cannot_be_read_is_counted(tmp_path, text):
+    (tmp_path / "a.md").write_text(CASE_FLAT, encoding="utf-8")
+    (tmp_path / "odd.json").write_text(text, encoding="utf-8")
+    records, report = read(tmp_path)
+    assert [type(record) for record in records] == [Case]
+    assert report.skipped == {"not JSON": 1}
+    assert "odd.json" in report.examples["not JSON"][0]
+
+
 def test_examples_of_a_reason_are_five_at_most():
     report = ReadReport()
     for number in range(9):
