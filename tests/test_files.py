@@ -140,6 +140,11 @@ def test_sha256_of_a_known_text(tmp_path):
     assert files.sha256(tmp_path / "abc") == expected
 
 
+def test_a_file_that_cannot_be_read_has_no_hash(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*: Is a directory"):
+        files.sha256(tmp_path)
+
+
 def test_half_a_character_is_refused_and_a_whole_one_is_not(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": "\\ud83d\\ude00"}\n{"a": "\\uD83D 손해"}\n', encoding="utf-8")

@@ -39,8 +39,8 @@ def verify_manifest(folder: Path) -> list[str]:
         else:
             try:
                 changed = sha256(path) != expected
-            except OSError as error:
-                problems.append(f"{name}: cannot be read ({error.strerror})")
+            except UserError as error:
+                problems.append(f"{name}: {error}")
                 continue
             if changed:
                 problems.append(f"{name}: changed since it was written")

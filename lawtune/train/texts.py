@@ -106,7 +106,7 @@ def hash_sources(config: TextsConfig) -> str | None:
     where there are no sources.
 
     Raises:
-        UserError: a source is missing.
+        UserError: a source is missing, or a file of one cannot be read.
     """
     total = hashlib.sha256()
     for path in find_sources(config):

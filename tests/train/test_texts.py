@@ -23,7 +23,7 @@ from lawtune.model.load import load_base
 from lawtune.options import validate
 from lawtune.train.loss import LossEngine
 from lawtune.train.run import finetune
-from lawtune.train.texts import Texts, read_texts
+from lawtune.train.texts import Texts, hash_sources, read_texts
 
 FRONT = "---\n제목: 시험법\n법령구분: 법률\n시행일자: 2025-01-31\n---\n\n# 시험법\n\n"
 REPLY = "어떤 물음에 어떤 답이 있는지 알려 주는 글로서 다른 어디에도 없는 말만 하는 것이다"
@@ -269,3 +269,12 @@ def test_what_cannot_be_read_is_refused_with_nothing_written(make_config, texts,
         finetune(make_config("out", **texts))
     config = make_config("out")
     assert not Path(config.out).exists()
+
+
+def test_a_source_file_that_may_not_be_read_is_named(law: Path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("lawtune.files.open", refuse, raising=False)
+    with pytest.raises(UserError, match=r"cannot read .*broken\.json: Permission denied"):
+        hash_sources(TextsConfig(sources=(str(law),)))
