@@ -213,13 +213,21 @@ def _of_type(pair: QAPair, reason: str) -> str:
 
 
 def _without_personal_data(pair: QAPair, masked: Counter[str]) -> QAPair:
-    texts, found = {}, Counter()
-    for name in ("question", "answer", "context"):
-        if text := getattr(pair, name):
-            texts[name], kinds = mask(text)
-            found += kinds
+    found = Counter()
+
+    def masking(text: str) -> str:
+        clean, kinds = mask(text)
+        found.update(kinds)
+        return clean
+
+    changes = {
+        "question": masking(pair.question),
+        "answer": masking(pair.answer),
+        "context": pair.context and masking(pair.context),
+        "distractors": tuple(map(masking, pair.distractors)),
+    }
     masked.update(found)
-    return replace(pair, **texts) if found else pair
+    return replace(pair, **changes) if found else pair
 
 
 def _limit(split: str, config: BuildConfig) -> int | None:

@@ -89,7 +89,7 @@ def _check_one(name: str, pairs: Sequence[QAPair], report: CheckReport) -> None:
     report.repeated_pairs[name] = len(prints) - len(set(prints))
     found: Counter[str] = Counter()
     for pair in pairs:
-        for text in (pair.question, pair.answer, pair.context or ""):
+        for text in (pair.question, pair.answer, pair.context or "", *pair.distractors):
             found.update(mask(text)[1])
     report.personal_data[name] = found
 

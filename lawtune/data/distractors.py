@@ -36,8 +36,8 @@ def without_article(answer: str) -> str:
 def choose_distractors(
     pairs: Sequence[QAPair], seed: int, pool: Sequence[QAPair] | None = None
 ) -> list[QAPair]:
-    """Give every pair the texts of four wrong answers, taken from the pairs of `pool` (of `pairs`
-    if None).
+    """Give every pair that has no wrong answers of its own the texts of four, taken from the pairs
+    of `pool` (of `pairs` if None).
 
     A wrong answer is of the same type, of another group, and within ± 50 % of the gold answer's
     length. Taken are those of which the question has the largest share of character bigrams, so
@@ -49,8 +49,11 @@ def choose_distractors(
     the manner of an answer gives nothing away.
     """
     members, asked = _by_type(pairs if pool is None else pool), _by_type(pairs)
-    chosen: dict[int, tuple[str, ...]] = {}
-    for kind, golds in asked.items():
+    chosen = {index: pair.distractors for index, pair in enumerate(pairs)}
+    for kind, same_type in asked.items():
+        golds = [(index, pair) for index, pair in same_type if not pair.distractors]
+        if not golds:
+            continue
         gold_pairs = [pair for _, pair in golds]
         others = [pair for _, pair in members.get(kind, ())]
         order = np.random.default_rng(seed).permutation(len(others))

@@ -316,6 +316,19 @@ def test_questions_of_a_users_own(tmp_path):
     assert "1234-5678" not in whole and "1234567" not in whole
 
 
+def test_wrong_answers_of_a_users_own_are_kept_and_masked(tmp_path):
+    rows = [dict(row, distractors=[f"{i}번의 오답", "010-1234-5678"]) for i, row in enumerate(QA)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    built = build([str(path)], BuildConfig(near_duplicate=0.999), count_tokens)
+    for name in SPLITS:
+        assert built.splits[name]
+        for pair in built.splits[name]:
+            number = re.search(r"\d+", pair.question)[0]
+            assert pair.distractors == (f"{number}번의 오답", "[전화번호]")
+    assert built.statistics["personal_data_masked"] == {"phone": 40}
+
+
 def test_sources_that_give_nothing(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         build([str(tmp_path / "gone.jsonl")], BuildConfig(), count_tokens)

@@ -80,12 +80,12 @@ def test_repeats_within_a_file_are_warnings(check):
 def test_personal_data_is_counted_in_every_text(check):
     rows = [
         row("010-1234-5678로", "880101-1234567은", context="a@b.kr"),
-        row("02-123-4567과 010-1111-2222", "없다"),
+        row("02-123-4567과 010-1111-2222", "없다", distractors=["있다", "010-3333-4444이다"]),
     ]
     status, out, report = check(a=rows)
     assert status == 0
-    assert list(report.personal_data.values()) == [{"phone": 3, "resident_number": 1, "email": 1}]
-    assert "personal data: email 1, phone 3, resident_number 1" in out
+    assert list(report.personal_data.values()) == [{"phone": 4, "resident_number": 1, "email": 1}]
+    assert "personal data: email 1, phone 4, resident_number 1" in out
 
 
 def test_one_file_named_twice(tmp_path):

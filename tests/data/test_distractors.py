@@ -73,6 +73,13 @@ def test_too_few_candidates_give_none():
     assert choose_distractors([], 42) == []
 
 
+def test_a_pairs_own_wrong_answers_stay():
+    pairs = [replace(unlike()[0], distractors=("내 오답",)), *unlike()[1:]]
+    chosen = choose_distractors(pairs, 42, unlike())
+    assert chosen[0] == pairs[0]
+    assert chosen[1:] == choose_distractors(unlike(), 42, unlike())[1:]
+
+
 def test_pairs_without_a_group_are_each_their_own():
     pairs = [replace(p, group=None) for p in unlike()]
     for chosen in choose_distractors(pairs, 42):
