@@ -239,8 +239,8 @@ def _parse_case(meta: dict[str, Any], body: str, origin: str, report: ReadReport
         kind=kind[0] if kind else "판결",
         holdings=split_numbered(sections.get("판시사항", "")),
         summaries=split_numbered(sections.get("판결요지", "")),
-        cited_articles=str(meta.get("참조조문") or sections.get("참조조문", "")),
-        cited_cases=str(meta.get("참조판례") or sections.get("참조판례", "")),
+        cited_articles=_text(meta.get("참조조문")) or sections.get("참조조문", ""),
+        cited_cases=_text(meta.get("참조판례")) or sections.get("참조판례", ""),
         body=clean(sections.get("body", "")),
         origin=origin,
     )

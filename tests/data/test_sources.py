@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,14 @@ def test_a_folder(tmp_path):
         "unreadable file": 1,
     }
     assert "CP949" in report.examples["unreadable file"][0]
+
+
+@pytest.mark.parametrize("name", ["참조조문", "참조판례"])
+def test_references_in_the_front_matter_may_be_a_list(name):
+    text = re.sub(rf"(?m)^{name}:.*$", f"{name}: [민법 제750조, 민법 제751조]", CASE_FLAT)
+    case, _ = parse(text)
+    found = case.cited_articles if name == "참조조문" else case.cited_cases
+    assert found == "민법 제750조, 민법 제751조"
 
 
 @pytest.mark.parametrize(
