@@ -6,6 +6,7 @@ repositories (`##### 제2조 (신의성실)`, `**①** …`, `## 판시사항`) 
 one a file: with a `question` and an `answer`, or with a `title` and a `text` alone.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -87,8 +88,8 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
     files = source_files(path)
     if not files:
         raise UserError(f"{path}: no .md or .json file in it (name files of Q&A one by one)")
-    for file in sorted(path.rglob("*")) if path.is_dir() else ():
-        if file.suffix in (".jsonl", ".csv"):
+    for file in _files_below(path) if path.is_dir() else ():
+        if file.suffix.lower() in (".jsonl", ".csv"):
             report.skip("Q&A in a folder: to be named by itself", str(file))
     for file in files:
         try:
@@ -98,8 +99,9 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
                 raise
             report.skip("unreadable file", str(error))
             continue
-        record = _parse_json(text, file, report) if file.suffix == ".json" else None
-        if file.suffix != ".json":
+        if file.suffix.lower() == ".json":
+            record = _parse_json(text, file, report)
+        else:
             record = parse_markdown(text, str(file), report)
         if record is not None:
             report.read[type(record).__name__] += 1
@@ -126,11 +128,34 @@ def source_files(path: Path) -> list[Path]:
     """The files that are read of a file or folder, in the order of their names."""
     if path.is_file():
         return [path]
-    return sorted(
+    return [
         file
-        for file in path.rglob("*")
-        if file.suffix in (".md", ".json") and file.is_file() and file.stem.upper() != "README"
-    )
+        for file in _files_below(path)
+        if file.suffix.lower() in (".md", ".json") and file.stem.upper() != "README"
+    ]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files, in the order of their names. Links to folders are followed, each folder is read
+    once: under its own name where it has one below `folder`, and no ring of links is without end.
+    """
+    files: list[Path] = []
+    seen: set[str] = set()
+    ways = [folder]
+    while ways:
+        links: list[Path] = []
+        for way in ways:
+            for place, folders, names in os.walk(way):
+                real = os.path.realpath(place)
+                if real in seen:
+                    folders.clear()
+                    continue
+                seen.add(real)
+                folders.sort()
+                links += [link for name in folders if (link := Path(place, name)).is_symlink()]
+                files += [file for name in names if (file := Path(place, name)).is_file()]
+        ways = links
+    return sorted(files)
 
 
 def _parse_front_matter(text: str) -> dict[str, Any]:

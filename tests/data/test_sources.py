@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lawtune.data.provisions import render_article
-from lawtune.data.sources import ReadReport, parse_markdown, read_source
+from lawtune.data.sources import ReadReport, parse_markdown, read_source, source_files
 from lawtune.errors import UserError
 from lawtune.records import Article, Case, Guidance, Interpretation, Provision, Statute
 from lawtune.starter import CORPUS
@@ -312,6 +312,27 @@ def test_a_folder(tmp_path):
         "unreadable file": 1,
     }
     assert "CP949" in report.examples["unreadable file"][0]
+
+
+def test_names_in_capitals_and_links_to_folders_are_read(tmp_path):
+    """Each folder once, under its own name if it has one here, and no ring is walked for ever."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside / "b", outside / "deep"):
+        folder.mkdir(parents=True)
+    (inside / "b" / "LAW.MD").write_text(STATUTE_FLAT, encoding="utf-8")
+    (inside / "REPLY.JSON").write_text(json.dumps(REPLY), encoding="utf-8")
+    (inside / "QA.JSONL").write_text("{}", encoding="utf-8")
+    (outside / "deep" / "case.md").write_text(CASE_FLAT, encoding="utf-8")
+    (inside / "a").symlink_to(inside / "b")
+    (inside / "c").symlink_to(outside)
+    (inside / "d").symlink_to(outside)
+    (outside / "deep" / "back").symlink_to(inside)
+    (inside / "gone.md").symlink_to(tmp_path / "nowhere.md")
+    names = ["REPLY.JSON", "b/LAW.MD", "c/deep/case.md"]
+    assert source_files(inside) == [inside / name for name in names]
+    records, report = read(inside)
+    assert [type(record) for record in records] == [Interpretation, Statute, Case]
+    assert report.skipped["Q&A in a folder: to be named by itself"] == 1
 
 
 @pytest.mark.parametrize("name", ["참조조문", "참조판례"])
