@@ -2,8 +2,9 @@
 
     python tools/choose_recipe.py ROWS.jsonl [--trials NAME…] [--seeds N…] [--splits test]
 
-Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl, of as
-many pairs and questions, is not computed again; the table of all rows is printed (with `--trials`
+Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl, of the
+same settings and as many pairs and questions, at least as many of them answered, is not computed
+again; the table of all rows is printed (with `--trials`
 and no name, no more than that). Several of these, each with rows of its own, can run side by side;
 `cat` joins their rows. With `--runs DIR` what was trained stays, and the same command goes on from
 what a run that was stopped has saved.
@@ -14,8 +15,8 @@ import itertools
 import json
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,21 @@ def _answered(row: dict[str, Any]) -> int:
     return row["metrics"].get("repetition", {"n": 0})["n"]
 
 
+def _key(row: Mapping[str, Any], questions: tuple[str, str]) -> tuple[Any, ...]:
+    """What makes a row's figures those of a trial: its name, seed, pairs, questions and settings.
+    A row from before there was a setting has the default."""
+    settings = (row.get(field.name, field.default) for field in fields(Trial))
+    listed = (tuple(value) if isinstance(value, list) else value for value in settings)
+    return row["trial"], row["seed"], row["pairs"], *questions, *listed
+
+
+def _to_answer(generate: int | None, questions: int) -> int:
+    """How many answers `--generate` asks for."""
+    if generate == 1:
+        return 0
+    return questions if generate is None else min(generate, questions)
+
+
 def _figures(row: dict[str, Any], key: str) -> list[str]:
     found = row["metrics"]
     return [f"{found[name][key]:.3f}" if name in found else "" for name in METRICS]
@@ -216,13 +232,22 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="where runs are kept; default: nowhere")
     asked = parser.parse_args()
     rows = [row for _, row in read_jsonl(asked.rows)] if asked.rows.exists() else []
-    known = {(row["trial"], row["seed"], row["pairs"], *_asked(row)) for row in rows}
+    answered: dict[tuple[Any, ...], int] = {}
+    for row in rows:
+        key = _key(row, _asked(row))
+        answered[key] = max(answered.get(key, 0), _answered(row))
     pairs = len(read_qa(QA / "train.jsonl"))
-    now = {split: (split, str(len(read_qa(QA / f"{split}.jsonl")))) for split in asked.splits}
+    shipped = {split: len(read_qa(QA / f"{split}.jsonl")) for split in asked.splits}
     with tempfile.TemporaryDirectory() as scratch:
         runs = asked.runs or Path(scratch)
         for name, seed in itertools.product(asked.trials, asked.seeds):
-            missing = [split for split in now if (name, seed, pairs, *now[split]) not in known]
+            trial = {"trial": name, "seed": seed, "pairs": pairs, **vars(TRIALS[name])}
+            missing = [
+                split
+                for split, count in shipped.items()
+                if answered.get(_key(trial, (split, str(count))), -1)
+                < _to_answer(asked.generate, count)
+            ]
             for row in attempt(name, seed, missing, asked.generate, runs) if missing else ():
                 rows.append(row)
                 with asked.rows.open("a", encoding="utf-8") as file:

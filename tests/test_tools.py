@@ -1,0 +1,96 @@
+"""The tools that the starter's data and recipe are made with, run from where they lie."""
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOOLS = Path(__file__).parents[1] / "tools"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its own module up.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def recipes() -> ModuleType:
+    return load("choose_recipe")
+
+
+@pytest.fixture
+def missing(recipes, tmp_path, monkeypatch, capsys):
+    """Runs the tool beside one row of "chosen" with these changes; returns the splits that it
+    computes anew."""
+    shipped = {
+        name: len(recipes.read_qa(recipes.QA / f"{name}.jsonl")) for name in ("train", "test")
+    }
+
+    def run(*options: str, answered: int = shipped["test"], lacking: str = "", **changes):
+        row = {"trial": "chosen", "seed": 1, "pairs": shipped["train"], **vars(recipes.CHOSEN)}
+        row |= {"split": "test", "length": 1.0, **changes}
+        row.pop(lacking, None)
+        counts = {"bits_per_byte": shipped["test"], "repetition": answered}
+        row["metrics"] = {
+            name: {"n": n, "value": 0.5, "base": 0.6} for name, n in counts.items() if n
+        }
+        path = tmp_path / "rows.jsonl"
+        path.write_text(json.dumps(row) + "\n")
+        computed = []
+
+        def attempt(name, seed, splits, generate, runs):
+            computed.extend(splits)
+            return iter(())
+
+        monkeypatch.setattr(recipes, "attempt", attempt)
+        command = ["choose_recipe.py", str(path), "--trials", "chosen", "--splits", "test"]
+        monkeypatch.setattr(sys, "argv", [*command, *options])
+        recipes.main()
+        assert "chosen" in capsys.readouterr().out
+        return computed
+
+    return run
+
+
+def test_a_row_of_the_same_settings_is_not_computed_again(missing):
+    assert missing() == []
+    assert missing(lacking="scale") == []
+    assert missing("--seeds", "2") == ["test"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 1e-3}, {"members": 2}, {"targets": ["c_attn"]}, {"texts": True}]
+)
+def test_a_row_of_other_settings_is_another_trials(missing, changes):
+    assert missing(**changes) == ["test"]
+
+
+def test_several_targets_are_known_from_a_list(recipes, missing, monkeypatch):
+    trial = replace(recipes.CHOSEN, targets=("c_attn", "lm_head"))
+    monkeypatch.setitem(recipes.TRIALS, "chosen", trial)
+    assert missing(targets=["c_attn", "lm_head"]) == []
+
+
+def test_a_row_of_fewer_answers_than_asked_for_is_not_enough(missing):
+    assert missing(answered=60) == ["test"]
+    assert missing("--generate", "60", answered=60) == []
+    assert missing("--generate", "61", answered=60) == ["test"]
+    assert missing("--generate", "1", answered=0) == []
+    assert missing("--generate", "60") == []
+
+
+def test_the_rows_of_the_documents_are_known_by_their_settings(recipes):
+    lines = (TOOLS.parent / "docs" / "recipe-trials.jsonl").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["trial"] == "chosen"]
+    assert rows
+    for row in rows:
+        mine = {**row, **vars(recipes.CHOSEN)}
+        assert recipes._key(row, ("test", "1")) == recipes._key(mine, ("test", "1"))
