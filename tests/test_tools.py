@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from lawtune.data.provisions import parse_article
+from lawtune.starter import CORPUS
+
 TOOLS = Path(__file__).parents[1] / "tools"
 
 
@@ -94,3 +97,29 @@ def test_the_rows_of_the_documents_are_known_by_their_settings(recipes):
     for row in rows:
         mine = {**row, **vars(recipes.CHOSEN)}
         assert recipes._key(row, ("test", "1")) == recipes._key(mine, ("test", "1"))
+
+
+@pytest.fixture(scope="module")
+def starter() -> ModuleType:
+    return load("make_starter")
+
+
+def test_what_an_earlier_choice_left_is_removed(starter, tmp_path, monkeypatch):
+    for folder in ("statutes", "decisions", "notes"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "옛것.md").write_text("옛것")
+    monkeypatch.setattr(starter, "STATUTES", "이자제한법")
+    source = CORPUS / "statutes" / "이자제한법.md"
+    command = ["make_starter.py", "--source", str(source), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    starter.main()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
+    assert left == ["notes/옛것.md", "statutes/이자제한법.md"]
+
+
+def test_every_paragraph_that_is_read_can_be_written(starter):
+    marks = [*range(0x2460, 0x2474), *range(0x3251, 0x3260), *range(0x32B1, 0x32C0)]
+    lines = [f"**{chr(mark)}** {number}번째 항이다." for number, mark in enumerate(marks, start=1)]
+    article = parse_article("1", "많은 항", lines)
+    assert len(article.provisions) == 50
+    assert [line for line in starter.provision_lines(article.provisions) if line] == lines

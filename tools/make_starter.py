@@ -5,7 +5,8 @@
 Statutes come by name; Supreme Court decisions are those that have 판시사항 and 판결요지 for the
 same issues, rely on a chosen statute, and cite one another most. Written are the articles as in
 force (no 부칙, no 별표), and of a decision its 판시사항, 판결요지, 참조조문 and 참조판례: no facts
-of the case, so no parties. The layout is that of the public legalize-kr repositories.
+of the case, so no parties. The layout is that of the public legalize-kr repositories. What an
+earlier choice left in `--out` is removed.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lawtune.data.library import Library
+from lawtune.data.provisions import CIRCLED
 from lawtune.data.references import law_key, parse_article_references
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import case_group
@@ -30,7 +32,7 @@ STATUTES = """
 파견근로자보호 등에 관한 법률
 """
 DECISIONS = 700
-_CIRCLED = [chr(0x2460 + i) for i in range(20)] + [chr(0x3251 + i) for i in range(15)]
+_CIRCLED = {str(number): mark for mark, number in CIRCLED.items()}
 
 
 def main() -> None:
@@ -45,12 +47,19 @@ def main() -> None:
     missing = wanted - set(library.statutes)
     if missing:
         raise SystemExit(f"no such statute in the sources: {', '.join(sorted(missing))}")
+    texts = {}
     for key in wanted:
         statute = library.statutes[key]
-        write_text(arguments.out / "statutes" / f"{statute.name}.md", statute_markdown(statute))
+        texts[arguments.out / "statutes" / f"{statute.name}.md"] = statute_markdown(statute)
     chosen = choose_decisions(library, wanted, DECISIONS)
     for case in chosen:
-        write_text(arguments.out / "decisions" / f"{case_group(case)}.md", case_markdown(case))
+        texts[arguments.out / "decisions" / f"{case_group(case)}.md"] = case_markdown(case)
+    for path, text in texts.items():
+        write_text(path, text)
+    # An earlier choice may have held others.
+    for folder in ("statutes", "decisions"):
+        for path in set((arguments.out / folder).glob("*.md")) - set(texts):
+            path.unlink()
     print(f"{len(wanted)} statutes and {len(chosen)} decisions written to {arguments.out}")
 
 
@@ -108,7 +117,7 @@ def provision_lines(provisions: Iterable[Provision]) -> list[str]:
     lines = []
     for unit in provisions:
         if unit.level == "항":
-            lines += [f"**{_CIRCLED[int(unit.number) - 1]}** {unit.text}", ""]
+            lines += [f"**{_CIRCLED[unit.number]}** {unit.text}", ""]
         else:
             indent = "  " if unit.level == "호" else "    "
             lines.append(f"{indent}{unit.number}\\. {unit.text}")
