@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from lawtune.data.provisions import parse_article
+from lawtune.records import QAPair
 from lawtune.starter import CORPUS
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -123,3 +124,11 @@ def test_every_paragraph_that_is_read_can_be_written(starter):
     article = parse_article("1", "많은 항", lines)
     assert len(article.provisions) == 50
     assert [line for line in starter.provision_lines(article.provisions) if line] == lines
+
+
+def test_no_wrong_choice_of_a_question_is_learnt():
+    tool = load("extend_qa")
+    wrong = "임대인은 목적물을 사용하게 할 의무를\n부담한다."
+    asked = [QAPair("물음", "답", distractors=("다른 말이다.", f"{wrong}\n(민법 제623조)"))]
+    learnt = [QAPair("가", f"{wrong} (민법 제624조)"), QAPair("나", "답"), QAPair("다", wrong)]
+    assert tool.without_wrong_choices(learnt, asked) == learnt[1:2]

@@ -7,7 +7,7 @@ Validation stays what `lawtune data build` makes of the corpus, and so do the fi
 the given sources: for training, because a model learns more from it, and for the test, because of
 two hundred questions too few tell small differences from chance. The split of a source is a hash of
 its name, whatever else is read, so the splits have no source in common; what nearly repeats another
-split's answer is left out.
+split's answer is left out, and for training what is a wrong choice of another split's question.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from dataclasses import replace
 
 from lawtune.config import QUESTION_TYPES, SPLITS, QuickstartConfig
 from lawtune.data.build import build, data_card, rank
+from lawtune.data.distractors import without_article
 from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
 from lawtune.files import write_text
 from lawtune.model.load import find_tokenizer
-from lawtune.records import QAPair, fingerprint, write_qa
+from lawtune.records import QAPair, fingerprint, normalise, write_qa
 from lawtune.starter import CORPUS, QA
 
 PER_TYPE = {"test": 600, "train": 2000}
@@ -46,7 +47,8 @@ def main() -> None:
         wider = build([*sources, str(CORPUS)], replace(config, per_type=PER_TYPE[name]), count)
         more[name] = further(splits[name], wider.splits[name], others, config.near_duplicate)
         if name == "train":
-            more[name] = balanced(splits[name], more[name], config.seed)
+            new = without_wrong_choices(more[name], others)
+            more[name] = balanced(splits[name], new, config.seed)
         splits[name] = [*splits[name], *more[name]]
         write_qa(QA / f"{name}.jsonl", splits[name])
         print(f"{name}: {len(built.splits[name])} pairs of the corpus, {len(more[name])} further")
@@ -64,6 +66,17 @@ def further(
     twins = near_duplicates_across({"others": others, "new": new}, threshold)
     repeating = {mine for _, mine in twins}
     return [pair for pair in new if pair.id not in repeating]
+
+
+def without_wrong_choices(new: Sequence[QAPair], asked: Sequence[QAPair]) -> list[QAPair]:
+    """Those of `new` whose answer is no distractor of `asked`: what a model has learnt to say, it
+    would choose. A build sees to that for its own training pairs alone."""
+    wrong = {_said(text) for pair in asked for text in pair.distractors}
+    return [pair for pair in new if _said(pair.answer) not in wrong]
+
+
+def _said(answer: str) -> str:
+    return without_article(normalise(answer))
 
 
 def balanced(known: Sequence[QAPair], new: Sequence[QAPair], seed: int) -> list[QAPair]:
