@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lawtune.data.library import Library
+from lawtune.data.library import Library, case_key
 from lawtune.data.provisions import CIRCLED
 from lawtune.data.references import law_key, parse_article_references
 from lawtune.data.sources import ReadReport, read_source
@@ -72,18 +72,17 @@ def choose_decisions(library: Library, laws: set[str], limit: int) -> list[Case]
         complete = bool(case.summaries) and set(case.summaries) == set(case.holdings)
         return case.court == "대법원" and complete and on_topic
 
-    eligible = {group: case for group, case in library.cases.items() if sound(case)}
+    eligible = {key: case for key, case in library.cases.items() if sound(case)}
     citers = {
-        group: [case_group(later) for later, _, _ in library.citers.get(group, ())]
-        for group in eligible
+        key: [case_key(later) for later, _, _ in library.citers.get(key, ())] for key in eligible
     }
-    citers = {group: [c for c in later if c in eligible] for group, later in citers.items()}
-    chosen: dict[str, Case] = {}
-    for group in sorted(eligible, key=lambda group: (-len(citers[group]), group)):
-        for name in (group, *citers[group][:3]):
+    citers = {key: [c for c in later if c in eligible] for key, later in citers.items()}
+    chosen: dict[tuple[str, str], Case] = {}
+    for key in sorted(eligible, key=lambda key: (-len(citers[key]), key)):
+        for name in (key, *citers[key][:3]):
             if len(chosen) < limit:
                 chosen.setdefault(name, eligible[name])
-    return [chosen[group] for group in sorted(chosen)]
+    return [chosen[key] for key in sorted(chosen)]
 
 
 def statute_markdown(statute: Statute) -> str:

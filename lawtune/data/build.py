@@ -10,7 +10,7 @@ from typing import Any
 
 from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig
 from lawtune.data.distractors import choose_distractors, without_article
-from lawtune.data.library import Library
+from lawtune.data.library import Library, case_key
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
 from lawtune.data.privacy import mask
 from lawtune.data.qa import make_pairs
@@ -18,7 +18,7 @@ from lawtune.data.quality import unfit, unsound
 from lawtune.data.quotes import QuotationIndex
 from lawtune.data.references import law_key
 from lawtune.data.sources import Losses, ReadReport, Record, read_source
-from lawtune.data.split import assign_split, case_group, drop_near_duplicates
+from lawtune.data.split import assign_split, drop_near_duplicates
 from lawtune.errors import UserError
 from lawtune.files import require_writable, write_json, write_text
 from lawtune.options import to_dict
@@ -175,14 +175,14 @@ def _candidates(
 def _first_of_each(records: Iterable[Record], report: ReadReport) -> Iterator[Record]:
     """Pass on each statute and decision once; a further one of its name is counted, and so is
     guidance, which neither asks nor answers."""
-    seen: set[str] = set()
+    seen: set[str | tuple[str, str]] = set()
     for record in records:
         if isinstance(record, Guidance):
             report.skip("guidance: no question in it", record.origin)
             continue
         if isinstance(record, (Statute, Case)):
             is_statute = isinstance(record, Statute)
-            key = law_key(record.name) if is_statute else case_group(record)
+            key = law_key(record.name) if is_statute else case_key(record)
             if key in seen:
                 report.skip("statute or decision read before under this name", record.origin)
                 continue

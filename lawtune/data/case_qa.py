@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lawtune.data import phrasing
-from lawtune.data.library import LONGEST_ANSWER, Library, new_pair
+from lawtune.data.library import LONGEST_ANSWER, Library, case_key, new_pair
 from lawtune.data.provisions import one_line
 from lawtune.data.quality import (
     LEAST_IN_COMMON,
@@ -65,7 +65,7 @@ _PROCEDURE = re.compile(
 def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator[QAPair]:
     """The pairs of one decision, an issue at a time. `rejected` counts the issues left out."""
     references = parse_article_references(case.cited_articles)
-    overruled = any(changed for _, _, changed in library.citers.get(case_group(case), ()))
+    overruled = any(changed for _, _, changed in library.citers.get(case_key(case), ()))
     for number, holding in case.holdings.items():
         cited = references.get(number, ())
         if overruled:
@@ -244,8 +244,8 @@ def _impacts(case: Case, number: str, library: Library) -> Iterator[QAPair]:
     issue = phrasing.issue_of(case.holdings[number])
     cited = parse_case_references(case.cited_cases).get(number, ())
     found = 0
-    for earlier_number, changed in cited:
-        earlier = library.cases.get(earlier_number)
+    for reference in cited:
+        earlier = library.find(reference)
         if earlier is None or earlier.date >= case.date or found == PRECEDENTS:
             continue
         if not _speaks_to(earlier, issue):
@@ -259,7 +259,7 @@ def _impacts(case: Case, number: str, library: Library) -> Iterator[QAPair]:
             issue=issue,
             asked=phrasing.asked_of(issue),
         )
-        verb = "변경하여" if changed else "참조하여"
+        verb = "변경하여" if reference.changed else "참조하여"
         yield new_pair(
             "precedent_impact",
             question,

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lawtune.data.provisions import is_deleted
-from lawtune.data.references import any_spelling, law_key, parse_case_references
+from lawtune.data.references import (
+    CaseReference,
+    any_spelling,
+    court_name,
+    law_key,
+    parse_case_references,
+)
 from lawtune.data.sources import Record
 from lawtune.data.split import case_group
 from lawtune.records import Article, Case, Interpretation, QAPair, Source, Statute, fingerprint
@@ -21,13 +27,13 @@ of it would be no answer and all of it no lesson in where to stop."""
 class Library:
     """Everything that pairs refer to: articles by law and number, decisions, and who cites whom.
 
-    `citers` maps a decision's group to (citing decision, number of its 참조판례 part, whether it
-    changed the law laid down).
+    `citers` maps a decision's `case_key` to (citing decision, number of its 참조판례 part, whether
+    it changed the law laid down).
     """
 
     statutes: dict[str, Statute] = field(default_factory=dict)
-    cases: dict[str, Case] = field(default_factory=dict)
-    citers: dict[str, list[tuple[Case, str, bool]]] = field(
+    cases: dict[tuple[str, str], Case] = field(default_factory=dict)
+    citers: dict[tuple[str, str], list[tuple[Case, str, bool]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     replies: list[Interpretation] = field(default_factory=list)
@@ -41,17 +47,36 @@ class Library:
             if isinstance(record, Statute):
                 library.statutes.setdefault(law_key(record.name), record)
             elif isinstance(record, Case):
-                library.cases.setdefault(case_group(record), replace(record, body=""))
+                library.cases.setdefault(case_key(record), replace(record, body=""))
             elif isinstance(record, Interpretation):
                 library.replies.append(record)
         for key, statute in library.statutes.items():
             library._articles[key] = {a.number: a for a in statute.articles}
         for case in sorted(library.cases.values(), key=lambda case: (case.date, case.number)):
-            for part, cited in parse_case_references(case.cited_cases).items():
-                for number, changed in cited:
-                    if number in library.cases and number != case_group(case):
-                        library.citers[number].append((case, part, changed))
+            for part, references in parse_case_references(case.cited_cases).items():
+                for reference in references:
+                    cited = library.find(reference)
+                    if cited and cited is not case:
+                        citer = (case, part, reference.changed)
+                        library.citers[case_key(cited)].append(citer)
         return library
+
+    def find(self, reference: CaseReference) -> Case | None:
+        """The decision that is meant: of its court, if one is named. None where the library lacks
+        it, or where several courts' decisions bear the number and it may be any of them."""
+        found = [
+            case
+            for case in self._by_number.get(reference.number, ())
+            if not (reference.court and case.court) or court_name(case.court) == reference.court
+        ]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _by_number(self) -> dict[str, list[Case]]:
+        by_number: dict[str, list[Case]] = defaultdict(list)
+        for (number, _), case in self.cases.items():
+            by_number[number].append(case)
+        return by_number
 
     def has_lost(self, text: str) -> bool:
         """Whether `text` names, without 구, an article, 항 or 호 that its statute as it stands
@@ -74,6 +99,12 @@ class Library:
             rf"(?<![가-힣])(구\s*)?({names or '(?!)'})(?:\s*\((?![^()]*전의 것)[^()]*\))?"
             rf"\s*제(\d+)조{branch}(?:\s*제(\d+)항)?(?:\s*제(\d+)호{branch})?"
         )
+
+
+def case_key(case: Case) -> tuple[str, str]:
+    """What makes a decision another one: its number, which lower courts each count for themselves,
+    and its court."""
+    return case_group(case), court_name(case.court)
 
 
 def _lacks(article: Article | None, paragraph: str, item: str) -> bool:

@@ -11,7 +11,15 @@ _PARENTHESES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _ARTICLE = re.compile(r"^(?P<law>.*?)\s*제(?P<main>\d+)조(?:의\s*(?P<branch>\d+))?(?P<rest>.*)$")
 _SAME_LAW = re.compile(r"^(?:같은|동)\s*법(?:률)?(?=\s|시행|$)\s*")
 _PARAGRAPH = re.compile(r"제(\d+)항")
-_CASE_NUMBER = re.compile(r"(?<!\d)\d{2,4}[가-힣]{1,3}\d+(?!\d)")
+COURT = (
+    r"대법원|헌법재판소|헌재|당원|대판|대결"
+    r"|[가-힣]{2,6}(?:지방법원|고등법원|가정법원|행정법원|회생법원|군사법원|지법|고법|가법|행법)"
+    r"(?:\s*[가-힣]{2,4}지원)?|특허법원"
+)
+"""A pattern of the courts, as a text names them."""
+_COURT_OR_NUMBER = re.compile(
+    rf"(?P<court>{COURT})|(?P<number>(?<!\d)\d{{2,4}}[가-힣]{{1,3}}\d+(?!\d))"
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,26 @@ class ArticleReference:
         return f"{'구 ' if self.former else ''}{self.law} {titled}{paragraph}"
 
 
+@dataclass(frozen=True)
+class CaseReference:
+    """A cited decision. `court` as `court_name` has it, "" where the text names none; `changed`: it
+    is marked as no longer the law (변경, 폐기)."""
+
+    number: str
+    court: str = ""
+    changed: bool = False
+
+
+def court_name(text: str) -> str:
+    """One spelling a court: 서울고법 → 서울고등법원, 부산고등법원(창원) → 부산고등법원. This court
+    (당원) is nobody's name: ""."""
+    name = re.sub(r"\([^()]*\)|\s", "", text)
+    name = {"대판": "대법원", "대결": "대법원", "헌재": "헌법재판소", "당원": ""}.get(name, name)
+    for short, long in (("지법", "지방법원"), ("고법", "고등법원"), ("가법", "가정법원")):
+        name = re.sub(rf"{short}(?=\Z|[가-힣]+지원\Z)", long, name)
+    return re.sub(r"행법\Z", "행정법원", name)
+
+
 def law_key(name: str) -> str:
     """A statute's name as a key: spaces and the kind of middle dot make no difference."""
     return re.sub(r"[\s·ㆍ․‧・]", "", name)
@@ -62,16 +90,24 @@ def parse_article_references(text: str) -> dict[str, tuple[ArticleReference, ...
     return {number: tuple(articles) for number, articles in found.items()}
 
 
-def parse_case_references(text: str) -> dict[str, tuple[tuple[str, bool], ...]]:
-    """(case number, whether it is marked as changed 변경) of each issue of a 참조판례."""
-    found: dict[str, dict[str, bool]] = {}
+def parse_case_references(text: str) -> dict[str, tuple[CaseReference, ...]]:
+    """The decisions of each issue of a 참조판례 ("" where it has no numbers). A list names its
+    court only once."""
+    found: dict[str, dict[tuple[str, str], bool]] = {}
     for number, part in _by_issue(text):
-        cases = found.setdefault(number, {})
+        cases, court = found.setdefault(number, {}), ""
         for item in re.split(r",\s*(?=[가-힣]{2,}\s*\d{4}\.)|\s/\s", part):
             changed = "(변경)" in item or "(폐기)" in item
-            for case in _CASE_NUMBER.findall(item):
-                cases[case] = cases.get(case, False) or changed
-    return {number: tuple(cases.items()) for number, cases in found.items()}
+            for match in _COURT_OR_NUMBER.finditer(item):
+                if match["court"]:
+                    court = court_name(match["court"])
+                else:
+                    case = match["number"], court
+                    cases[case] = cases.get(case, False) or changed
+    return {
+        number: tuple(CaseReference(*case, changed) for case, changed in cases.items())
+        for number, cases in found.items()
+    }
 
 
 def _by_issue(text: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lawtune.data.provisions import to_iso_date
+from lawtune.data.references import COURT, court_name
 
 _CODES = (
     "가합|가단|가소|가기|나|다카|다|라|마카|마|그|바|카합|카단|카기|카경|카담|카명|카확|카공|카불|카정"
@@ -21,14 +22,9 @@ NUMBER += r"(?![\d분초])"  # 북위 37도30분
 """A case number: year, kind of case, serial number, now and then a branch."""
 
 _PARTS = re.compile(r"(.*?[가-힣]+)(\d+(?:-\d+)?)\Z")
-_COURT = (
-    r"대법원|헌법재판소|헌재|당원|대판|대결"
-    r"|[가-힣]{2,6}(?:지방법원|고등법원|가정법원|행정법원|회생법원|군사법원|지법|고법|가법|행법)"
-    r"(?:\s*[가-힣]{2,4}지원)?|특허법원"
-)
 _DATE = r"\d{4}\s*(?:[.\-]|년)\s*\d{1,2}\s*(?:[.\-]|월)\s*\d{1,2}\s*(?:\.|일)?"
 _BEFORE = re.compile(
-    rf"(?:(?P<court>{_COURT})(?:\([가-힣]+\))?\s*)?"
+    rf"(?:(?P<court>{COURT})(?:\([가-힣]+\))?\s*)?"
     rf"(?:(?P<date>{_DATE})\s*(?:자|선고|고지)?\s*,?\s*)?\Z"
 )
 _JOINED = (
@@ -55,15 +51,6 @@ class CaseCitation:
     number: str
     court: str = ""
     date: str = ""
-
-
-def court_name(text: str) -> str:
-    """One spelling a court: 서울고법 → 서울고등법원. This court (당원) is nobody's name: ""."""
-    name = re.sub(r"\s", "", text)
-    name = {"대판": "대법원", "대결": "대법원", "헌재": "헌법재판소", "당원": ""}.get(name, name)
-    for short, long in (("지법", "지방법원"), ("고법", "고등법원"), ("가법", "가정법원")):
-        name = re.sub(rf"{short}(?=\Z|[가-힣]+지원\Z)", long, name)
-    return re.sub(r"행법\Z", "행정법원", name)
 
 
 def joined_numbers(text: str) -> list[str]:

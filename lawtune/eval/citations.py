@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lawtune.data.references import law_key
-from lawtune.eval.citation_cases import CaseCitation, court_name
+from lawtune.data.references import court_name, law_key
+from lawtune.eval.citation_cases import CaseCitation
 from lawtune.eval.citation_extract import Found, extract
 from lawtune.eval.citation_index import CitationIndex, IndexedArticle
 from lawtune.eval.citation_units import ADDENDA, Unit

@@ -282,6 +282,42 @@ def test_a_source_read_twice_changes_nothing_and_is_counted():
     assert twice.statistics["sources"]["skipped"] == {reason: 1}
 
 
+LOWER = """---
+사건번호: 2020나100
+법원: {court}
+선고일자: {date}
+---
+
+## 판시사항
+
+{matter}의 반환을 구하는 소의 소멸시효가 진행하는 때
+
+## 판결요지
+
+{matter}은 이를 지급한 날부터 소멸시효가 진행하고, 당사자가 그 사실을 안 때를 묻지 아니한다.
+"""
+
+
+def test_two_courts_may_use_one_number(tmp_path):
+    """Both are asked about, on one side; the same decision under another spelling is read once."""
+    for name, court, date, matter in (
+        ("a", "서울고등법원", "2021-01-05", "보증금"),
+        ("b", "부산고등법원", "2022-03-04", "매매대금"),
+        ("c", "서울고법", "2021-01-05", "보증금"),
+    ):
+        text = LOWER.format(court=court, date=date, matter=matter)
+        (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+    built = build([str(tmp_path)], BuildConfig(), count_tokens)
+    pairs = [pair for name in SPLITS for pair in built.splits[name]]
+    assert [pair.citations for pair in pairs] == [
+        ("서울고등법원 2021. 1. 5. 선고 2020나100 판결",),
+        ("부산고등법원 2022. 3. 4. 선고 2020나100 판결",),
+    ]
+    assert {pair.group for pair in pairs} == {"2020나100"}
+    reason = "statute or decision read before under this name"
+    assert built.statistics["sources"]["skipped"] == {reason: 1}
+
+
 QA = [
     {
         "question": f"질문 {i}번은 무엇입니까?",

@@ -12,13 +12,14 @@ from lawtune.records import Article, Case, Provision, Statute
 
 def decision(number="2010도1", date="2010-01-01", **changes) -> Case:
     values = {
+        "court": "대법원",
         "holdings": {"": "절도죄에서 불법영득의사의 의미"},
         "summaries": {
             "": "절도죄의 불법영득의사란 남의 물건을 제 것처럼 처분하려는 의사를 말한다."
         },
         "cited_articles": "형법 제329조",
     }
-    return Case(number, "대법원", date, "절도", "판결", **(values | changes))
+    return Case(number, title="절도", kind="판결", date=date, **(values | changes))
 
 
 def pairs_of(case: Case, *others: Case):
@@ -113,7 +114,7 @@ def test_a_statute_of_today_that_has_lost_a_cited_provision_gives_the_decision_a
         statute = Statute("형법", "법률", "2026-01-01", "2026-01-01", articles)
         library = Library.of([decision(cited_articles=cited), statute])
         rejected: Counter[str] = Counter()
-        return list(case_pairs(library.cases["2010도1"], library, rejected)), rejected
+        return list(case_pairs(library.cases["2010도1", "대법원"], library, rejected)), rejected
 
     paragraphs = (Provision("항", "1", "훔치지 말라."), Provision("항", "2", "삭제"))
     standing = Article("329", "절도", "", paragraphs)
@@ -247,6 +248,35 @@ def test_an_earlier_decision_on_another_question_is_left_alone():
     assert {pair.type for pair in pairs_of(decision(**LATER), beside)[0]} == {"law_interpretation"}
     unread, _ = pairs_of(decision(**LATER))
     assert {pair.type for pair in unread} == {"law_interpretation"}
+
+
+SEOUL = decision("2005노5", "2005-05-05", court="서울고등법원")
+BUSAN = decision("2005노5", "2005-06-06", court="부산고등법원")
+NOWHERE = decision("2005노5", "2005-06-06", court="")
+
+
+@pytest.mark.parametrize(
+    ("cited", "others", "meant"),
+    [
+        ("부산고법 2005. 6. 6. 선고 2005노5 판결", (SEOUL, BUSAN), BUSAN),
+        ("서울고등법원 2005. 5. 5. 선고 2005노5 판결", (SEOUL, BUSAN), SEOUL),
+        ("부산고법 2005. 6. 6. 선고 2005노5 판결", (SEOUL,), None),
+        ("2005노5 판결", (SEOUL,), SEOUL),
+        ("2005노5 판결", (SEOUL, BUSAN), None),
+        ("부산고법 2005. 6. 6. 선고 2005노5 판결", (NOWHERE,), NOWHERE),
+    ],
+)
+def test_a_number_that_two_courts_use_is_the_named_courts(cited, others, meant):
+    pairs, _ = pairs_of(decision(cited_cases=cited), *others)
+    impacts = [pair for pair in pairs if pair.type == "precedent_impact"]
+    assert [pair.citations[0] for pair in impacts] == ([meant.citation] if meant else [])
+
+
+def test_only_the_named_courts_decision_is_overruled():
+    changing = decision(cited_cases="부산고법 2005. 6. 6. 선고 2005노5 판결(변경)")
+    library = Library.of([SEOUL, BUSAN, changing])
+    assert list(case_pairs(SEOUL, library, Counter()))
+    assert not list(case_pairs(BUSAN, library, Counter()))
 
 
 def test_law_that_a_later_decision_changed_is_not_asked_about():

@@ -4,6 +4,8 @@ import pytest
 
 from lawtune.data.references import (
     ArticleReference,
+    CaseReference,
+    court_name,
     law_key,
     parse_article_references,
     parse_case_references,
@@ -89,21 +91,43 @@ def test_keys_of_statutes():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("대법원 1995. 4. 11. 선고 94다33903 판결(공1995상, 1835)", {"": (("94다33903", False),)}),
+        (
+            "대법원 1995. 4. 11. 선고 94다33903 판결(공1995상, 1835)",
+            {"": (CaseReference("94다33903", "대법원"),)},
+        ),
         (
             "[1] 대법원 2000. 1. 1. 선고 99다1, 2 판결"
             " / [2] 헌법재판소 1990. 4. 2. 선고 89헌가113 결정",
-            {"1": (("99다1", False),), "2": (("89헌가113", False),)},
+            {
+                "1": (CaseReference("99다1", "대법원"),),
+                "2": (CaseReference("89헌가113", "헌법재판소"),),
+            },
         ),
         (
             "대법원 1978. 1. 1. 선고 77다1 판결(변경), 대법원 1990. 1. 1. 선고 89다카2 판결",
-            {"": (("77다1", True), ("89다카2", False))},
+            {"": (CaseReference("77다1", "대법원", True), CaseReference("89다카2", "대법원"))},
         ),
         (
             "대법원 1999. 3. 18. 선고 98다32175 전원합의체 판결(공1999상, 718)(폐기)",
-            {"": (("98다32175", True),)},
+            {"": (CaseReference("98다32175", "대법원", True),)},
         ),
-        ("대법원 4291. 5. 1. 선고 4291민상1 판결", {"": (("4291민상1", False),)}),
+        (
+            "대법원 4291. 5. 1. 선고 4291민상1 판결",
+            {"": (CaseReference("4291민상1", "대법원"),)},
+        ),
+        (
+            "서울고법(춘천) 2020. 1. 1. 선고 2019나1 판결, 2020. 2. 2. 선고 2019나2 판결,"
+            " 수원지법 성남지원 2020. 3. 3. 선고 2019가합3 판결",
+            {
+                "": (
+                    CaseReference("2019나1", "서울고등법원"),
+                    CaseReference("2019나2", "서울고등법원"),
+                    CaseReference("2019가합3", "수원지방법원성남지원"),
+                )
+            },
+        ),
+        ("2019나1", {"": (CaseReference("2019나1"),)}),
+        ("당원 1990. 1. 1. 선고 89나1 판결", {"": (CaseReference("89나1"),)}),
         ("", {}),
     ],
 )
@@ -117,8 +141,21 @@ def test_precedents_belong_to_the_issues_that_their_marks_name():
         "[1][2] 대법원 1990. 1. 1. 선고 90다1 판결(변경) / [4] 대법원 1995. 2. 2. 선고 95다2 판결,"
         " 대법원 1996. 3. 3. 선고 96다3 판결 / [2] 대법원 1997. 4. 4. 선고 97다4 판결"
     )
+    changed = CaseReference("90다1", "대법원", True)
     assert parse_case_references(text) == {
-        "1": (("90다1", True),),
-        "2": (("90다1", True), ("97다4", False)),
-        "4": (("95다2", False), ("96다3", False)),
+        "1": (changed,),
+        "2": (changed, CaseReference("97다4", "대법원")),
+        "4": (CaseReference("95다2", "대법원"), CaseReference("96다3", "대법원")),
     }
+
+
+def test_a_court_has_one_name():
+    for text, name in {
+        "서울고법": "서울고등법원",
+        "수원지법 성남지원": "수원지방법원성남지원",
+        "부산고등법원(창원)": "부산고등법원",
+        "서울행법": "서울행정법원",
+        "대판": "대법원",
+        "당원": "",
+    }.items():
+        assert court_name(text) == name

@@ -422,6 +422,12 @@ def test_courts_that_share_a_number_are_told_apart():
         assert statuses(f"{court} {date} 선고 2020나100 판결", index) == [status]
 
 
+def test_a_courts_seat_elsewhere_is_the_same_court():
+    index = build_index([Case("2020나1", "부산고등법원(창원)", "2022-03-04", "", "판결", {}, {})])
+    for court in ("부산고법(창원)", "부산고등법원"):
+        assert statuses(f"{court} 2022. 3. 4. 선고 2020나1 판결", index) == ["verified"]
+
+
 def test_law_that_took_effect_after_the_text_is_unchecked(index):
     assert states("형법 제1조", index, as_of="2020-01-01") == [("형법", "제1조", "unchecked")]
     assert states("형법 제1조", index, as_of="2026-10-01") == [("형법", "제1조", "verified")]
