@@ -22,6 +22,8 @@ LONGEST_ANSWER = 550
 """Characters, about 230 tokens of a Korean tokenizer: a longer text is not asked about, since half
 of it would be no answer and all of it no lesson in where to stop."""
 
+_SEAT = re.compile(r"\s*(\([^()]*\))")
+
 
 @dataclass
 class Library:
@@ -74,8 +76,8 @@ class Library:
     @cached_property
     def _by_number(self) -> dict[str, list[Case]]:
         by_number: dict[str, list[Case]] = defaultdict(list)
-        for (number, _), case in self.cases.items():
-            by_number[number].append(case)
+        for case in self.cases.values():
+            by_number[case_group(case)].append(case)
         return by_number
 
     def has_lost(self, text: str) -> bool:
@@ -103,8 +105,10 @@ class Library:
 
 def case_key(case: Case) -> tuple[str, str]:
     """What makes a decision another one: its number, which lower courts each count for themselves,
-    and its court."""
-    return case_group(case), court_name(case.court)
+    and its court, with the seat that counts for itself, too. 부산고등법원(창원) 2011노5 is
+    부산고등법원 (창원)2011노5."""
+    seat = _SEAT.search(case.court) or _SEAT.match(case.number)
+    return case_group(case), court_name(case.court) + (seat[1] if seat else "")
 
 
 def _lacks(article: Article | None, paragraph: str, item: str) -> bool:

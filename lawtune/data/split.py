@@ -14,6 +14,7 @@ _PERMUTATIONS = 128
 _SHINGLE = 5
 _MISSED = 1e-4
 """Of answers that are just like enough, at most so many are not found."""
+_SEAT = re.compile(r"^\s*\([^()]*\)")
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
 
 
@@ -36,9 +37,10 @@ def article_group(law: str, label: str) -> str:
 
 
 def case_group(case: Case | str) -> str:
-    """The group of a decision: its first case number (joined cases share it)."""
+    """The group of a decision: its first case number (joined cases share it), without the seat of
+    the court that may stand before it: (창원)2011노5."""
     number = case if isinstance(case, str) else case.number
-    return number.split(",")[0].split("(")[0].replace(" ", "")
+    return _SEAT.sub("", number).split(",")[0].split("(")[0].replace(" ", "")
 
 
 def interpretation_group(record: Interpretation) -> str:

@@ -283,7 +283,7 @@ def test_a_source_read_twice_changes_nothing_and_is_counted():
 
 
 LOWER = """---
-사건번호: 2020나100
+사건번호: {number}
 법원: {court}
 선고일자: {date}
 ---
@@ -299,23 +299,27 @@ LOWER = """---
 
 
 def test_two_courts_may_use_one_number(tmp_path):
-    """Both are asked about, on one side; the same decision under another spelling is read once."""
-    for name, court, date, matter in (
-        ("a", "서울고등법원", "2021-01-05", "보증금"),
-        ("b", "부산고등법원", "2022-03-04", "매매대금"),
-        ("c", "서울고법", "2021-01-05", "보증금"),
+    """All are asked about, on one side; the same decision under another spelling is read once. A
+    court's seat elsewhere counts for itself."""
+    for name, number, court, date, matter in (
+        ("a", "2020나100", "서울고등법원", "2021-01-05", "보증금"),
+        ("b", "2020나100", "부산고등법원", "2022-03-04", "매매대금"),
+        ("c", "2020나100", "서울고법", "2021-01-05", "보증금"),
+        ("d", "(창원)2020나100", "부산고등법원", "2021-09-09", "도급대금"),
+        ("e", "2020나100", "부산고등법원(창원)", "2021-09-09", "도급대금"),
     ):
-        text = LOWER.format(court=court, date=date, matter=matter)
+        text = LOWER.format(number=f"'{number}'", court=court, date=date, matter=matter)
         (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
     built = build([str(tmp_path)], BuildConfig(), count_tokens)
     pairs = [pair for name in SPLITS for pair in built.splits[name]]
     assert [pair.citations for pair in pairs] == [
         ("서울고등법원 2021. 1. 5. 선고 2020나100 판결",),
         ("부산고등법원 2022. 3. 4. 선고 2020나100 판결",),
+        ("부산고등법원 2021. 9. 9. 선고 (창원)2020나100 판결",),
     ]
     assert {pair.group for pair in pairs} == {"2020나100"}
     reason = "statute or decision read before under this name"
-    assert built.statistics["sources"]["skipped"] == {reason: 1}
+    assert built.statistics["sources"]["skipped"] == {reason: 2}
 
 
 QA = [

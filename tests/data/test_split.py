@@ -85,6 +85,8 @@ def test_names_of_groups():
     ):
         assert case_group(Case(number, "", "2018-10-30", "", "판결", {}, {})) == "2013다61381"
         assert case_group(number) == "2013다61381"
+    for number in ("(창원)2012노149", "(창원) 2012노149, (창원)2012전노18(병합)"):
+        assert case_group(number) == "2012노149"
     assert interpretation_group(Interpretation("100119", "", "", "", "", "")) == "해석례 100119"
 
 
