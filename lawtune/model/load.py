@@ -239,7 +239,8 @@ def _download(name: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-    text = ["*.json", "*.txt", "*.model", "README.md"]
+    # transformers 5 keeps the chat template in a file of its own, chat_template.jinja.
+    text = ["*.json", "*.jinja", "*.txt", "*.model", "README.md"]
     try:
         # Top-level files only: some repositories hold the same weights again in other formats.
         fetch = {"repo_id": name, "ignore_patterns": ["*/*"]}

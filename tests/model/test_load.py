@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils import filter_repo_objects
 from transformers import AutoModelForCausalLM
 
 from lawtune.errors import UserError
@@ -175,6 +176,26 @@ class TestHub:
         assert asked == [("someone/model", "model*.safetensors")]
         # So that plain PEFT finds the base by its public name, not in our cache.
         assert base.model.name_or_path == "someone/model"
+
+    def test_the_chat_template_comes_with_it(
+        self, tmp_path: Path, gpt2_base: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        tokenizer = load.load_tokenizer(gpt2_base)
+        tokenizer.chat_template = "{{ messages[0]['content'] }}"
+        remote = tiny.save_base(tmp_path / "remote", tiny.make_gpt2(tokenizer), tokenizer)
+        (remote / "flax_model.msgpack").touch()
+        snapshot = tmp_path / "0123abcd"
+
+        def download(repo_id: str, allow_patterns: list[str], ignore_patterns: list[str]) -> str:
+            names = [path.name for path in remote.iterdir()]
+            kept = set(filter_repo_objects(names, allow_patterns=allow_patterns))
+            gone = shutil.ignore_patterns(*(name for name in names if name not in kept))
+            shutil.copytree(remote, snapshot, ignore=gone, dirs_exist_ok=True)
+            return str(snapshot)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+        assert load.find_tokenizer("someone/model").chat_template == tokenizer.chat_template
+        assert not (snapshot / "flax_model.msgpack").exists()
 
     @pytest.mark.parametrize(
         ("error", "message"),
