@@ -31,8 +31,8 @@ from lawtune.files import (
 )
 from lawtune.model.adapter import ADAPTER_WEIGHTS, TRAINING_CONFIG, find_adapter, save_tokenizer
 from lawtune.model.card import CARD_FILE, merged_card
-from lawtune.model.legal_model import LegalModel, base_name
-from lawtune.model.load import hash_weights, identify, max_positions, weight_files
+from lawtune.model.legal_model import LegalModel
+from lawtune.model.load import BaseIdentity, hash_weights, max_positions, weight_files
 from lawtune.model.lora import quiet_peft
 from lawtune.model.manifest import MANIFEST_FILE, unlisted, write_manifest
 
@@ -123,12 +123,12 @@ def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport
         carry_filters(loaded.folders.values(), temporary)
         found = _logits_in_fresh_process(temporary, probes)
         parity = _compare(found, expected, unchanged)
-        described = _describe(folder, temporary, parity, untied)
+        described = _describe(folder, loaded.base, temporary, parity, untied)
         write_json(temporary / "export.json", described)
         write_text(temporary / CARD_FILE, merged_card(out.name, described))
         write_manifest(temporary)
         size = sum(path.stat().st_size for path in weight_files(temporary))
-    return MergeReport(out, str(folder), base_name(folder), parity, size, untied)
+    return MergeReport(out, str(folder), described["base"]["name"], parity, size, untied)
 
 
 @torch.inference_mode()
@@ -234,11 +234,14 @@ def _difference(found: Logits, expected: Logits) -> float:
     return gap / max(float(logits.abs().max()) for logits in expected.values())
 
 
-def _describe(adapter: Path, folder: Path, parity: Parity, untied: bool) -> dict[str, Any]:
+def _describe(
+    adapter: Path, loaded: BaseIdentity, folder: Path, parity: Parity, untied: bool
+) -> dict[str, Any]:
     """`export.json`: all that the merged folder has to say of itself."""
     training = adapter / TRAINING_CONFIG
     described = read_json_object(training) if training.is_file() else {}
-    base = described.get("base") or identify(base_name(adapter)).to_json()
+    # What PEFT alone has saved says too little of its base, and maybe where it no longer lies.
+    base = described.get("base") or loaded.to_json()
     return {
         "format": "merged",
         "dtype": "float32",

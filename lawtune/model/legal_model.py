@@ -22,7 +22,13 @@ from lawtune.model.decode import (
     shown_text,
 )
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
-from lawtune.model.load import has_tokenizer, load_base, load_tokenizer, max_positions
+from lawtune.model.load import (
+    BaseIdentity,
+    has_tokenizer,
+    load_base,
+    load_tokenizer,
+    max_positions,
+)
 from lawtune.model.manager import ModelManager
 from lawtune.prompt import TEMPLATES_FILE, PromptTemplate, make_template, missing_markers
 
@@ -32,7 +38,7 @@ class LegalModel:
 
     `model` is a PeftModel where there is an adapter (`has_adapter`), else the plain model, in
     evaluation mode. `name` is what it was loaded by, `folders` where its parts lie: "adapter",
-    where it has one, and "base".
+    where it has one, and "base". `base` says which base it was loaded with, or is.
     """
 
     def __init__(
@@ -42,12 +48,14 @@ class LegalModel:
         template: PromptTemplate,
         name: str,
         folders: Mapping[str, Path] | None = None,
+        base: BaseIdentity | None = None,
     ):
         self.model = model
         self.tokenizer = tokenizer
         self.template = template
         self.name = name
         self.folders = folders or {}
+        self.base = base
         self.has_adapter = hasattr(model, "peft_config")
 
     @classmethod
@@ -75,7 +83,7 @@ class LegalModel:
             loaded = load_base(str(where), dtype, device)
             template = _template(loaded.identity.path, loaded.tokenizer)
             folders = {"base": loaded.identity.path}
-            return cls(loaded.model, loaded.tokenizer, template, name, folders)
+            return cls(loaded.model, loaded.tokenizer, template, name, folders, loaded.identity)
         try:
             loaded = load_base(base or _base_of(where), dtype, device)
         except MissingBaseError as error:
@@ -88,7 +96,7 @@ class LegalModel:
         own = has_tokenizer(where)
         tokenizer = load_tokenizer(where, loaded.identity.name) if own else loaded.tokenizer
         folders = {"adapter": where, "base": loaded.identity.path}
-        return cls(model, tokenizer, _template(where, tokenizer), name, folders)
+        return cls(model, tokenizer, _template(where, tokenizer), name, folders, loaded.identity)
 
     @property
     def device(self) -> torch.device:

@@ -14,6 +14,7 @@ from lawtune.errors import UserError
 from lawtune.export import merge
 from lawtune.export.merge import export_merged
 from lawtune.model.legal_model import LegalModel
+from lawtune.model.load import identify
 from lawtune.model.manager import ModelManager
 
 IDS = torch.tensor([[5, 60, 70, 80, 90]])
@@ -79,6 +80,20 @@ def test_in_a_fresh_process_and_self_describing(tmp_path: Path, gpt2_base: Path)
     assert manager.verify("merged") == []
     kinds = {entry.name: entry.kind for entry in manager.list()}
     assert kinds == {"adapter": "adapter", "merged": "export"}
+
+
+def test_an_adapter_that_peft_alone_has_saved_is_of_the_base_that_was_given(
+    tmp_path: Path, gpt2_base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fresh_process_is_this_one(monkeypatch)
+    gone = shutil.copytree(gpt2_base, tmp_path / "gone")
+    model = tiny.randomise(tiny.with_lora(AutoModelForCausalLM.from_pretrained(gone), ["c_attn"]))
+    model.save_pretrained(tmp_path / "adapter")
+    shutil.rmtree(gone)
+    report = export_merged(str(tmp_path / "adapter"), tmp_path / "merged", str(gpt2_base))
+    described = json.loads((tmp_path / "merged" / "export.json").read_text())
+    assert described["base"] == identify(str(gpt2_base)).to_json()
+    assert report.base == str(gpt2_base)
 
 
 def test_what_both_parts_have_read_goes_with_the_merge(
