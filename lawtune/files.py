@@ -97,8 +97,22 @@ def require_creatable(folder: Path) -> Path:
         UserError: it cannot.
     """
     candidates = (folder.absolute(), *folder.absolute().parents)
-    require_writable(next(path for path in candidates if path.exists()))
+    require_writable(next(path for path in candidates if exists(path)))
     return folder
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a path for us: where pathlib raises, below a folder that another user
+    keeps to himself, there is none."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder for us, as `exists` has it."""
+    return exists(path) and path.is_dir()
 
 
 @contextmanager

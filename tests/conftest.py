@@ -1,5 +1,6 @@
 """Shared fixtures: a tiny base on disk, made once a session."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,22 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture
+def another_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which nothing can be looked for, as in another user's home. (Permissions alone
+    would not keep root out, as whom the tests may run.)"""
+    folder, stat = tmp_path / "another-users", os.stat
+    folder.mkdir()
+
+    def guarded(path, *rest, **options):
+        if isinstance(path, (str, os.PathLike)) and folder in Path(path).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", guarded)
+    return folder
 
 
 @pytest.fixture(scope="session")

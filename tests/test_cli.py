@@ -115,6 +115,13 @@ def test_a_users_error_is_one_line_and_status_2(tmp_path, capsys, line, message)
     assert left == []
 
 
+def test_another_users_folder_is_an_error_of_the_user(another_users, capsys):
+    assert cli.main(["ask", str(another_users), "물음"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"lawtune: error: no permission for {another_users}/")
+    assert told.count("\n") == 1
+
+
 def test_help_shows_keys_with_their_defaults():
     environment = {**os.environ, "COLUMNS": "100"}
     command = [sys.executable, "-m", "lawtune", "finetune", "--help"]

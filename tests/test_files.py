@@ -1,5 +1,6 @@
 """Atomic writes and readers: whole or absent, and errors that name file and line."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def test_a_read_only_folder_is_refused(tmp_path):
         files.require_writable(tmp_path)
     with pytest.raises(UserError, match="cannot write"):
         files.write_text(tmp_path / "x", "")
+
+
+def test_a_folder_in_another_users_is_refused(another_users, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UserError, match="cannot write to .*another-users: Permission denied"):
+        files.require_creatable(another_users / "runs" / "out")
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path):

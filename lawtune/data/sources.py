@@ -17,7 +17,7 @@ from typing import Any
 from lawtune.data.outline import Outline
 from lawtune.data.provisions import clean, one_line, parse_article, split_numbered, to_iso_date
 from lawtune.errors import UserError
-from lawtune.files import parse_json, read_text
+from lawtune.files import exists, parse_json, read_text
 from lawtune.records import Article, Case, Guidance, Interpretation, Statute
 
 Record = Statute | Case | Interpretation | Guidance
@@ -83,8 +83,6 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
     Raises:
         UserError: there is no such path, or a folder holds no Markdown or JSON file at all.
     """
-    if not path.exists():
-        raise UserError(f"no such file or folder: {path}")
     files = source_files(path)
     if not files:
         raise UserError(f"{path}: no .md or .json file in it (name files of Q&A one by one)")
@@ -125,7 +123,13 @@ def parse_markdown(text: str, origin: str, report: ReadReport) -> Statute | Case
 
 
 def source_files(path: Path) -> list[Path]:
-    """The files that are read of a file or folder, in the order of their names."""
+    """The files that are read of a file or folder, in the order of their names.
+
+    Raises:
+        UserError: there is no such path.
+    """
+    if not exists(path):
+        raise UserError(f"no such file or folder: {path}")
     if path.is_file():
         return [path]
     return [

@@ -23,6 +23,7 @@ from lawtune.data.ngram_filter import carry_filters
 from lawtune.errors import UserError
 from lawtune.files import (
     atomic_path,
+    exists,
     read_json_object,
     require_creatable,
     sha256,
@@ -141,7 +142,9 @@ def probe_logits(model: Any, probes: Probes) -> Logits:
 
 
 def _require_free(out: Path) -> None:
-    if out.exists() and not (out / "export.json").is_file() and any(_contents(out)):
+    if not exists(out):
+        return
+    if not (out / "export.json").is_file() and any(_contents(out)):
         raise UserError(f"{out} exists and is no earlier export: give another --out")
     # An evaluation of the model, say: replacing the folder would delete it.
     if (out / MANIFEST_FILE).is_file() and (added := unlisted(out)):

@@ -12,7 +12,7 @@ from lawtune.config import AnswerConfig
 from lawtune.data.encode import as_words, encode_text, render_prompt, unknown_bytes
 from lawtune.data.privacy import mask
 from lawtune.errors import MissingBaseError, UserError
-from lawtune.files import read_json
+from lawtune.files import is_folder, read_json
 from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
 from lawtune.model.decode import (
     Generation,
@@ -251,7 +251,7 @@ def _base_of(adapter: Path) -> str:
     the adapter (`check_base` knows whether it is the same)."""
     name = base_name(adapter)
     beside = adapter.parent / Path(name).name
-    moved = Path(name).is_absolute() and not Path(name).is_dir() and beside.is_dir()
+    moved = Path(name).is_absolute() and not is_folder(Path(name)) and beside.is_dir()
     return str(beside) if moved else name
 
 

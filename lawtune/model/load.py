@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lawtune.errors import MissingBaseError, UserError
-from lawtune.files import read_json
+from lawtune.files import exists, is_folder, read_json
 from lawtune.model.manager import STARTER, ModelManager
 
 STARTER_FOLDER = Path(__file__).resolve().parent.parent / "starter" / "model"
@@ -225,9 +225,9 @@ def _locate(name: str) -> tuple[Path, str, str | None]:
             )
         return STARTER_FOLDER, STARTER, None
     folder = Path(ModelManager().resolve(name)).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         return folder.resolve(), str(folder.resolve()), None
-    if folder.exists():
+    if exists(folder):
         raise MissingBaseError(f"{name} is a file; a base is a folder in Hugging Face's layout")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) or name.startswith((".", "/")):
         raise MissingBaseError(f"no such base: there is no folder {name}, and it is no Hub id")

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from lawtune.errors import UserError
-from lawtune.files import read_json
+from lawtune.files import is_folder, read_json
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
 
 ROOT_VARIABLE = "LAWTUNE_ROOT"
@@ -134,7 +134,7 @@ class ModelManager:
             # A name wins over a folder here that happens to have it and holds no model.
             if _is_model(named) and not _is_model(path) and not (path / "config.json").is_file():
                 return named
-            return path if path.is_dir() else text
+            return path if is_folder(path) else text
         except (OSError, RuntimeError, ValueError) as error:
             # Too long for a path (a question in the model's place), or nobody's home.
             raise UserError(f"no model can have the name {text[:60]!r}: {error}") from None

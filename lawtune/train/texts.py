@@ -18,7 +18,7 @@ from lawtune.data.encode import Window
 from lawtune.data.sources import ReadReport, source_files
 from lawtune.data.split import assign_split
 from lawtune.errors import UserError
-from lawtune.files import sha256
+from lawtune.files import exists, sha256
 from lawtune.train.batches import shuffled
 from lawtune.train.tokens import Tokens, Windows, encode_documents
 
@@ -96,7 +96,7 @@ def find_sources(config: TextsConfig) -> list[Path]:
     """
     paths = [Path(source) for source in config.sources]
     for path in paths:
-        if not path.exists():
+        if not exists(path):
             raise UserError(f"texts.sources: no such file or folder: {path}")
     return paths
 

@@ -10,6 +10,7 @@ import pytest
 from lawtune.data.provisions import render_article
 from lawtune.data.sources import ReadReport, parse_markdown, read_source, source_files
 from lawtune.errors import UserError
+from lawtune.eval.citation_index import load_index
 from lawtune.records import Article, Case, Guidance, Interpretation, Provision, Statute
 from lawtune.starter import CORPUS
 
@@ -440,9 +441,12 @@ def test_a_reply_with_one_law_as_text_and_little_else(tmp_path):
     assert (reply.number, reply.statutes, reply.date) == ("r7", ("시험법 제1조",), "")
 
 
-def test_paths_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="no such file or folder: .*gone"):
-        read(tmp_path / "gone")
+def test_paths_that_cannot_be_read(tmp_path, another_users):
+    for path in (tmp_path / "gone", another_users / "law"):
+        with pytest.raises(UserError, match=f"no such file or folder: {path}"):
+            read(path)
+        with pytest.raises(UserError, match=f"no such file or folder: {path}"):
+            load_index([path])
     with pytest.raises(UserError, match=r"no \.md or \.json file"):
         read(tmp_path)
     path = tmp_path / "old.md"

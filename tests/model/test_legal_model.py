@@ -59,6 +59,18 @@ def test_an_adapter_that_peft_alone_has_saved(gpt2_base: Path, tmp_path: Path):
         assert torch.equal(loaded.model(ids).logits, adapted.eval()(ids).logits)
 
 
+def test_an_adapter_that_another_user_has_made(
+    gpt2_base: Path, tmp_path: Path, another_users: Path
+):
+    adapted = tiny.with_lora(AutoModelForCausalLM.from_pretrained(gpt2_base), ["c_attn"])
+    adapted.peft_config["default"].base_model_name_or_path = str(another_users / "base")
+    adapted.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(UserError, match="its base is missing: .* give it with --base"):
+        LegalModel.load(tmp_path / "adapter")
+    shutil.copytree(gpt2_base, tmp_path / "base")
+    assert LegalModel.load(tmp_path / "adapter").folders["base"] == tmp_path / "base"
+
+
 def test_a_tree_of_models_may_move(gpt2_base: Path, tmp_path: Path):
     base = shutil.copytree(gpt2_base, tmp_path / "runs" / "base")
     adapter = tiny.save_adapter_folder(tmp_path / "runs" / "adapter", base, ("lm_head",))

@@ -23,7 +23,7 @@ from lawtune.model.load import load_base
 from lawtune.options import validate
 from lawtune.train.loss import LossEngine
 from lawtune.train.run import finetune
-from lawtune.train.texts import Texts, hash_sources, read_texts
+from lawtune.train.texts import Texts, find_sources, hash_sources, read_texts
 
 FRONT = "---\n제목: 시험법\n법령구분: 법률\n시행일자: 2025-01-31\n---\n\n# 시험법\n\n"
 REPLY = "어떤 물음에 어떤 답이 있는지 알려 주는 글로서 다른 어디에도 없는 말만 하는 것이다"
@@ -253,6 +253,11 @@ def test_without_sources_the_other_options_say_nothing(make_config):
     finetune(make_config("out", sources=[]))
     again = finetune(make_config("out", sources=[], weight=2.0), resume=True)
     assert again.resumed_from == 4
+
+
+def test_a_source_in_another_users_folder_is_not_there(another_users):
+    with pytest.raises(UserError, match="texts.sources: no such file or folder"):
+        find_sources(TextsConfig(sources=(str(another_users / "law"),)))
 
 
 @pytest.mark.parametrize(
