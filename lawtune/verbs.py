@@ -255,7 +255,7 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.eval.sample import sample_indices
     from lawtune.eval.score import read_predictions
     from lawtune.files import require_creatable, sha256
-    from lawtune.model.load import find_tokenizer
+    from lawtune.model.legal_model import require_model
     from lawtune.model.manager import ModelManager
     from lawtune.records import read_qa
 
@@ -272,7 +272,7 @@ def run_compare(arguments: Arguments, overrides: Overrides) -> None:
     for path in files:
         read_predictions(path, asked)
     for name in models:
-        find_tokenizer(str(ModelManager().resolve(name)))
+        require_model(name)
     first = Path(ModelManager().resolve(arguments.b[0]))
     home = first if first.is_dir() else first.parent if first.is_file() else Path()
     home = Path() if arguments.b[0] == "starter" else home

@@ -1,7 +1,7 @@
 """`LegalModel`: a model with its tokenizer and prompt templates, ready to answer and to score."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from lawtune.model.decode import (
 from lawtune.model.likelihood import BATCH_TOKENS, log_likelihoods
 from lawtune.model.load import (
     BaseIdentity,
+    find_tokenizer,
     has_tokenizer,
     load_base,
     load_tokenizer,
@@ -79,18 +80,13 @@ class LegalModel:
         """
         name = str(path_or_name)
         where = ModelManager().resolve(name)
-        if not (isinstance(where, Path) and (where / ADAPTER_CONFIG).is_file()):
+        if not _is_adapter(where):
             loaded = load_base(str(where), dtype, device)
             template = _template(loaded.identity.path, loaded.tokenizer)
             folders = {"base": loaded.identity.path}
             return cls(loaded.model, loaded.tokenizer, template, name, folders, loaded.identity)
-        try:
+        with _missing_base_is_told(name):
             loaded = load_base(base or _base_of(where), dtype, device)
-        except MissingBaseError as error:
-            raise UserError(
-                f"{name} is an adapter, and its base is missing: {error}. If it has moved, put it"
-                " beside the adapter, or give it with --base (from Python: base=)"
-            ) from error
         model = load_adapter(loaded, where)
         # One that PEFT alone has saved reads as its base does.
         own = has_tokenizer(where)
@@ -227,6 +223,39 @@ class LegalModel:
         return self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+
+def require_model(name: str) -> None:
+    """Make sure, before any weights are read, that there is a model that `LegalModel.load` knows by
+    this name, its base if it is an adapter, and a tokenizer that loads.
+
+    Raises:
+        UserError: as `LegalModel.load`, as far as it shows in the tokenizer.
+    """
+    where = ModelManager().resolve(name)
+    if not _is_adapter(where):
+        find_tokenizer(str(where))
+        return
+    base = _base_of(where)
+    with _missing_base_is_told(name):
+        find_tokenizer(base)
+    if has_tokenizer(where):
+        load_tokenizer(where, base)
+
+
+def _is_adapter(where: Path | str) -> bool:
+    return isinstance(where, Path) and (where / ADAPTER_CONFIG).is_file()
+
+
+@contextmanager
+def _missing_base_is_told(adapter: str) -> Iterator[None]:
+    try:
+        yield
+    except MissingBaseError as error:
+        raise UserError(
+            f"{adapter} is an adapter, and its base is missing: {error}. If it has moved, put it"
+            " beside the adapter, or give it with --base (from Python: base=)"
+        ) from error
 
 
 def base_name(folder: Path) -> str:

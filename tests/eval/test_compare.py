@@ -8,7 +8,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tiny
 from scipy.stats import ttest_1samp, ttest_ind
+from transformers import AutoModelForCausalLM
 
 from lawtune.cli import main
 from lawtune.config import EvaluateConfig
@@ -269,6 +271,25 @@ def test_the_verb_on_two_bases_of_different_tokenizers(tmp_path, capsys, gpt2_ba
     assert report["n"] == 6
     assert not list((tmp_path / "out").glob("*.partial.jsonl"))
     assert report["metrics"]["bits_per_byte"]["seeds"]["value"][0] > 0
+
+
+def test_an_adapter_that_peft_alone_has_saved_compares(tmp_path, capsys, gpt2_base):
+    base = AutoModelForCausalLM.from_pretrained(gpt2_base)
+    adapter = tmp_path / "adapter"
+    tiny.randomise(tiny.with_lora(base, ["c_attn"])).save_pretrained(adapter)
+    assert not (adapter / "tokenizer.json").exists()
+    write_qa(tmp_path / "qa.jsonl", PAIRS[:4])
+    line = ["compare", str(gpt2_base), str(adapter), "--data", str(tmp_path / "qa.jsonl")]
+    assert main([*line, "--max_new_tokens", "4", "--bootstrap", "50"]) == 0
+    assert (adapter / "comparison" / "report.html").is_file()
+    # What is not there shows before the first model is asked.
+    config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
+    config["base_model_name_or_path"] = str(tmp_path / "gone")
+    (adapter / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    capsys.readouterr()
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert "its base is missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_comparison_that_was_cut_off_goes_on(
