@@ -44,7 +44,9 @@ REPORT_FILE = "evaluation_report.json"
 @dataclass(frozen=True)
 class Run:
     """What was observed of one model alone, and its answers to the records asked. `outputs` and
-    `filters` are None for answers made elsewhere: nobody knows what is behind them."""
+    `filters` are None for answers made elsewhere: nobody knows what is behind them. `missing`,
+    `unknown` and `cut` say what was amiss with those: how many records they do not answer, the ids
+    of other records, and those of answers cut for their length."""
 
     name: str
     observed: Mapping[str, Observed]
@@ -52,6 +54,8 @@ class Run:
     outputs: Outputs | None = None
     filters: Filters | None = None
     missing: int = 0
+    unknown: Sequence[str] = ()
+    cut: Sequence[str] = ()
 
 
 Source = Callable[[Plan, Progress], Run]
@@ -78,7 +82,16 @@ def answers_of_file(path: Path, plan: Plan) -> Run:
     texts = [mask(predictions.texts.get(pair.id, ""))[0] for pair in asked]
     missing = sum(pair.id not in predictions.texts for pair in asked)
     observed = _observe_texts(plan, Answers(texts))
-    return Run(str(path), observed, texts, missing=missing)
+    # Nobody knows whether they were ended or cut.
+    del observed["stopped"]
+    return Run(
+        str(path),
+        observed,
+        texts,
+        missing=missing,
+        unknown=predictions.unknown,
+        cut=predictions.cut,
+    )
 
 
 def compare(
@@ -111,6 +124,8 @@ def compare(
     ]
     runs = [run for side in sides for run in side]
     apart = _not_compared(runs)
+    # A sample asks for fewer answers than a file may hold to the same data.
+    known = {pair.id for pair in pool or pairs}
     observed = {
         name: pool_runs(*([run.observed[name] for run in side] for side in sides))
         for name in runs[0].observed
@@ -121,6 +136,8 @@ def compare(
         "compared": _names(sides),
         "not_compared": apart,
         "missing_answers": {run.name: run.missing for run in runs if run.missing},
+        "unknown_ids": sorted({name for run in runs for name in run.unknown} - known),
+        "answers_cut": sorted({name for run in runs for name in run.cut}),
         "prompts_cut": sorted({name for run in runs if run.outputs for name in run.outputs.cut}),
         "not_numbers": sum(run.outputs.not_numbers for run in runs if run.outputs),
         "accuracy_excluded": list(plan.chosen.excluded) if "accuracy" in observed else [],
