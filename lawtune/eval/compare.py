@@ -109,7 +109,8 @@ def compare(
 
     Args:
         a, b: one source for each model, or for each run of one recipe.
-        pool: the records among which distractors are looked up, by id; `pairs` if None.
+        pool: the data that `pairs` is a sample of: its answers serve as distractors where a pair
+            has none of its own, and its ids are known; `pairs` if None.
 
     Raises:
         UserError: `pairs` is empty, or two different records share an id.

@@ -114,8 +114,8 @@ def refuse_ambiguous_ids(pool: Sequence[QAPair]) -> None:
         record = pair.question, pair.context, pair.answer
         if records.setdefault(pair.id, record) != record:
             raise UserError(
-                f"two different records have the id {pair.id!r}: predictions and distractors could"
-                " not be told apart. Give every record an id of its own"
+                f"two different records have the id {pair.id!r}: their predictions could not be"
+                " told apart. Give every record an id of its own"
             )
 
 

@@ -92,7 +92,7 @@ def make_pairs():
             id=f"r{i}",
             type="law_explanation" if i % 2 else "law_application",
             group=f"g{i // 3}",
-            distractors=tuple(f"r{(i + 3 * step) % len(names)}" for step in range(1, 5)),
+            distractors=tuple(names[(i + 3 * step) % len(names)] for step in range(1, 5)),
         )
         for i, answer in enumerate(names)
     ]
