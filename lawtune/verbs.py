@@ -176,6 +176,8 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     from lawtune.quickstart import describe, training_rows
 
     config = _with_sources(load_config(EvaluateConfig, None, overrides), arguments)
+    if arguments.mcq:
+        _refuse_idle(overrides, arguments)
     score = _scorer(arguments, config)
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
@@ -189,6 +191,18 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
         write_reports(evaluation, out, arguments.lang, curve, about)
     print(format_table(evaluation, arguments.lang))
     print(out / "report.html")
+
+
+def _refuse_idle(overrides: Overrides, arguments: Arguments) -> None:
+    """A choice is neither generated nor does it cite: options that say how would do nothing."""
+    idle = [key for key in overrides if key not in ("bootstrap", "seed")]
+    if arguments.source:
+        idle.append("source")
+    if idle:
+        raise UserError(
+            f"--{idle[0]} does nothing with --mcq, where no answer is generated and no citation"
+            " checked: leave it out"
+        )
 
 
 def _scorer(arguments: Arguments, config: EvaluateConfig) -> Callable[[Any, Any], Any]:

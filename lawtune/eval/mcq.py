@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Any
 
-from lawtune.config import EvaluateConfig
+from lawtune.config import ScoreConfig
 from lawtune.errors import UserError
 from lawtune.eval.ask import Model, Progress, Request, ask_likelihoods
 from lawtune.eval.calibration import Taken, calibration, take
@@ -61,11 +61,12 @@ READINGS: Mapping[str, Callable[[_Asked, Likelihood, int], float]] = {
 def evaluate_choices(
     model: Model,
     questions: Sequence[ChoiceQuestion],
-    config: EvaluateConfig,
+    config: ScoreConfig,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score `model` on multiple-choice questions, and its base too if it has an adapter.
 
+    Of the config only `bootstrap` and `seed` count: nothing is generated, no citation checked.
     Every question counts. One that does not fit the model's context is put without its head; the
     report's `run` lists it under `questions_cut`.
 
@@ -74,6 +75,8 @@ def evaluate_choices(
     """
     if not questions:
         raise UserError("nothing to evaluate: the file holds no question")
+    # What else an evaluation's config holds has no part in the figures, nor in their signature.
+    config = ScoreConfig(bootstrap=config.bootstrap, seed=config.seed)
     started = time.monotonic()
     report_progress = progress or (lambda stage, done, total: None)
     asked = [_put(model, _cleaned(question)) for question in questions]

@@ -270,6 +270,21 @@ def test_from_the_command_line_with_a_question_beyond_the_context(adapter, tmp_p
     assert [json.loads(line)["id"] for line in lines] == ["a", "long"]
 
 
+def test_what_has_no_part_in_the_figures_has_none_in_the_signature():
+    model, questions = FakeModel(table([1, 3, 0, 0])), questions_of()
+    other = EvaluateConfig(("law",), 200, 42, generate=3, max_new_tokens=5, batch_size=1)
+    one, two = (evaluate_choices(model, questions, config) for config in (CONFIG, other))
+    assert one.signature == two.signature and one.run["config"] == two.run["config"]
+    seed = evaluate_choices(model, questions, EvaluateConfig(bootstrap=200, seed=1))
+    assert seed.signature != one.signature
+
+
+@pytest.mark.parametrize("option", ["--generate", "--max_new_tokens", "--batch_size", "--source"])
+def test_an_option_that_would_do_nothing_is_refused(option, capsys):
+    assert main(["evaluate", "--model", "m", "--mcq", "b", option, "3"]) == 2
+    assert f"{option} does nothing with --mcq" in capsys.readouterr().err
+
+
 def test_either_data_or_mcq(capsys):
     assert main(["evaluate", "--model", "m"]) == 2
     assert main(["evaluate", "--model", "m", "--data", "a", "--mcq", "b"]) == 2
