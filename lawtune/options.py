@@ -41,7 +41,7 @@ def validate(schema: type[Config], tree: Mapping[str, Any], origin: str) -> Conf
 
     _refuse_unknown_keys(schema, tree, origin)
     try:
-        return TypeAdapter(schema).validate_python(_over_defaults(schema, tree))
+        config = TypeAdapter(schema).validate_python(_over_defaults(schema, tree))
     except ValidationError as error:
         first = error.errors()[0]
         # pydantic also names the union member it tried; only our own names help the reader.
@@ -50,6 +50,8 @@ def validate(schema: type[Config], tree: Mapping[str, Any], origin: str) -> Conf
         raise UserError(
             f"{origin}: {key}: {first['msg'].lower()} (found {first['input']!r})"
         ) from None
+    _refuse_booleans(config, tree, origin)
+    return config
 
 
 def valid_keys(schema: type) -> dict[str, Any]:
@@ -121,7 +123,8 @@ def _parse_yaml(text: str, origin: str) -> Any:
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # A ValueError is of what looks like a date and is none: 2024-13-45.
         raise UserError(f"{origin}: not YAML: {' '.join(str(error).split())}") from None
 
 
@@ -154,6 +157,19 @@ def _refuse_unknown_keys(schema: type, tree: Mapping[str, Any], origin: str) -> 
                 walk(kinds[key], value, f"{prefix}{key}.")
 
     walk(schema, tree, prefix="")
+
+
+def _refuse_booleans(config: Any, tree: Mapping[str, Any], origin: str, prefix: str = "") -> None:
+    """pydantic takes true for 1."""
+    for name, given in tree.items():
+        taken, key = getattr(config, name), f"{prefix}{name}"
+        if dataclasses.is_dataclass(taken):
+            _refuse_booleans(taken, given or {}, origin, f"{key}.")
+            continue
+        several = isinstance(given, (list, tuple))
+        for one, number in zip(given, taken, strict=True) if several else [(given, taken)]:
+            if isinstance(one, bool) and not isinstance(number, bool):
+                raise UserError(f"{origin}: {key}: input should be a number (found {one!r})")
 
 
 def _unknown(key: str, schema: type, origin: str) -> UserError:

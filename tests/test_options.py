@@ -112,6 +112,10 @@ def test_a_near_miss_is_suggested(tmp_path):
     [
         ("train: {epochs: many}", "train.epochs"),
         ("train: {epochs: 1.5}", "train.epochs"),
+        ("train: {epochs: true}", "train.epochs"),
+        ("train: {warmup_steps: yes}", "train.warmup_steps"),
+        ("train: {learning_rate: true}", "train.learning_rate"),
+        ("lora: {layers_to_transform: [0, true]}", "lora.layers_to_transform"),
         ("train: {learning_rate: [1]}", "train.learning_rate"),
         ("train: {scheduler: sideways}", "train.scheduler"),
         ("train: {warmup_steps: some}", "train.warmup_steps"),
@@ -127,7 +131,12 @@ def test_a_value_of_the_wrong_type_names_file_and_key(tmp_path, text, key):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a\n- b", "expected a mapping"), ("a: [", "not YAML"), ("a: b: c", "not YAML")],
+    [
+        ("- a\n- b", "expected a mapping"),
+        ("a: [", "not YAML"),
+        ("a: b: c", "not YAML"),
+        ("train: {max_steps: 2024-13-45}", "recipe.yaml: not YAML: month must be in"),
+    ],
 )
 def test_a_file_that_is_no_mapping(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as caught:
@@ -167,9 +176,10 @@ def test_an_empty_file_is_all_defaults_and_a_missing_one_is_named(tmp_path):
         options.load_config(config.FinetuneConfig, tmp_path / "gone.yaml")
 
 
-def test_an_override_that_is_not_yaml(tmp_path):
+@pytest.mark.parametrize("value", ["[", "2024-13-45"])
+def test_an_override_that_is_not_yaml(tmp_path, value):
     with pytest.raises(UserError, match="--train.epochs: not YAML"):
-        load(tmp_path, "", {"train.epochs": "["})
+        load(tmp_path, "", {"train.epochs": value})
 
 
 def test_configs_cannot_be_changed():
