@@ -182,7 +182,8 @@ def run_evaluate(arguments: Arguments, overrides: Overrides) -> None:
     folder = Path(ModelManager().resolve(arguments.model))
     home = folder if folder.is_dir() and arguments.model != "starter" else Path()
     out = require_creatable(arguments.out or home / "evaluation")
-    about = describe(folder, arguments.mcq or arguments.data) | {"limit": arguments.limit}
+    about = describe(folder, arguments.mcq or arguments.data)
+    about |= {"base_given": arguments.base, "limit": arguments.limit}
     curve = training_rows(folder)
     model = LegalModel.load(arguments.model, base=arguments.base)
     with _journalled(model, out) as kept:

@@ -190,8 +190,9 @@ def _command(run: Mapping[str, Any]) -> str | None:
     else:
         words = ["lawtune", "evaluate", "--model", run["model"]]
         words += ["--mcq" if "questions_cut" in run else "--data", run["data"]]
-    if run.get("limit"):
-        words += ["--limit", run["limit"]]
+    for option, said in (("--base", "base_given"), ("--limit", "limit")):
+        if run.get(said):
+            words += [option, run[said]]
     for key, value in run.get("config", {}).items():
         if value != []:
             words += [f"--{key}", "null" if value is None else value]

@@ -253,19 +253,22 @@ def test_against_whole_logits(adapter):
         assert row["choices"][name] == scores.index(max(scores))
 
 
-def test_from_the_command_line_with_a_question_beyond_the_context(adapter, tmp_path, capsys):
+def test_from_the_command_line_with_a_question_beyond_the_context(
+    adapter, gpt2_base, tmp_path, capsys
+):
     rows = [GOOD, GOOD | {"id": "long", "question": "임대인의 책임은 무엇인가? " * 60}]
     path = tmp_path / "mcq.jsonl"
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
     out = tmp_path / "out"
     words = ["evaluate", "--model", str(adapter), "--mcq", str(path), "--out", str(out)]
-    assert main([*words, "--bootstrap", "50"]) == 0
+    assert main([*words, "--base", str(gpt2_base), "--bootstrap", "50"]) == 0
     report = json.loads((out / "evaluation_report.json").read_text("utf-8"))
     assert report["n"] == report["metrics"]["accuracy"]["n"] == 2
     assert report["run"]["questions_cut"] == ["long"]
     assert report["metrics"]["accuracy"]["base"] is not None
     assert report["run"]["data"] == str(path)
-    assert (out / "report.html").is_file() and (out / "evaluation_summary.txt").is_file()
+    assert f"--base {gpt2_base}" in (out / "report.html").read_text("utf-8")
+    assert (out / "evaluation_summary.txt").is_file()
     lines = (out / "predictions.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["a", "long"]
 

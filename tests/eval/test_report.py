@@ -319,13 +319,14 @@ def test_every_part_is_on_the_page_and_in_the_summary(tmp_path, lang, compared):
     "run",
     [
         {"model": "내 모델", "data": "문제 1.jsonl", "limit": 5},
+        {"model": "m", "data": "d", "base_given": "그 base"},
         {"model": "m", "data": "d", "questions_cut": []},
         {"model": "p.jsonl", "data": "d", "predictions_sha256": "0"},
         {"model": "A: a | B: b", "data": "d", "compared": {"A": ["a", "a2"], "B": ["b"]}},
     ],
 )
 def test_the_command_that_makes_it_again_is_one(tmp_path, run):
-    schema = ScoreConfig if "predictions_sha256" in run else EvaluateConfig
+    schema = ScoreConfig if {"predictions_sha256", "questions_cut"} & run.keys() else EvaluateConfig
     config = replace(schema(), seed=7)
     evaluation = replace(make_evaluation(), run=run | {"config": to_dict(config)})
     write_reports(evaluation, tmp_path, "en")
@@ -340,6 +341,8 @@ def test_the_command_that_makes_it_again_is_one(tmp_path, run):
         assert (arguments.model, str(arguments.mcq)) == ("m", "d")
     elif "predictions_sha256" in run:
         assert (str(arguments.predictions), str(arguments.data)) == ("p.jsonl", "d")
+    elif "base_given" in run:
+        assert (arguments.model, arguments.base) == ("m", "그 base")
     else:
         assert (arguments.model, arguments.limit) == ("내 모델", 5)
 
