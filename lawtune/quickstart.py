@@ -103,17 +103,16 @@ def _refuse_others_work(data: Path, model: Path) -> None:
 
 @contextmanager
 def _replacing(model: Path) -> Iterator[None]:
-    """Put the finished model of an earlier quickstart aside, and back if the new one fails."""
-    if not (model / TRAINING_CONFIG_FILE).is_file():
-        yield
-        return
+    """Put the finished model of an earlier quickstart aside, and back if the new one fails. One
+    that a run which was cut off has put aside waits for the run that goes on."""
     aside = model.with_name(f".{model.name}.replaced")
-    shutil.rmtree(aside, ignore_errors=True)
-    model.rename(aside)
+    if (model / TRAINING_CONFIG_FILE).is_file():
+        shutil.rmtree(aside, ignore_errors=True)
+        model.rename(aside)
     try:
         yield
     except BaseException:
-        if not model.exists():
+        if aside.exists() and not model.exists():
             aside.rename(model)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -133,6 +133,24 @@ def test_quickstart_gives_back_the_old_model_if_the_new_one_fails(tmp_path):
     assert list(tmp_path.iterdir()) == [model]
 
 
+def test_quickstart_knows_the_model_that_a_run_which_was_killed_put_aside(tmp_path):
+    model, aside = tmp_path / "model", tmp_path / ".model.replaced"
+    aside.mkdir()
+    (aside / "training_config.json").touch()
+    with pytest.raises(ZeroDivisionError), _replacing(model):
+        raise ZeroDivisionError
+    assert (model / "training_config.json").is_file() and not aside.exists()
+    model.rename(aside)
+    (model / "checkpoint-3").mkdir(parents=True)
+    # As long as the new one is not done, it goes on, and the old one waits.
+    with pytest.raises(ZeroDivisionError), _replacing(model):
+        raise ZeroDivisionError
+    assert aside.exists()
+    with _replacing(model):
+        (model / "training_config.json").touch()
+    assert list(tmp_path.iterdir()) == [model]
+
+
 @pytest.mark.parametrize(
     "made",
     [
