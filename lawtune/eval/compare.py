@@ -197,7 +197,7 @@ def require_one_test(
         pairs: the records that they are to be held against, where these are no sample.
 
     Raises:
-        UserError: the signatures differ in what decides the answers.
+        UserError: the signatures differ in what decides the answers, or one cannot be read.
     """
     here = {"max_new_tokens": str(max_new_tokens)} if max_new_tokens else {}
     if pairs:
@@ -206,7 +206,13 @@ def require_one_test(
     for path in paths:
         report = path.with_name(REPORT_FILE)
         if report.is_file():
-            found[str(path)] = _settings(read_json_object(report).get("signature", ""))
+            signature = read_json_object(report).get("signature", "")
+            if not isinstance(signature, str):
+                raise UserError(
+                    f"{report}: its signature is no text (found {signature!r}): evaluate again, or"
+                    f" move {path.name} away from it"
+                )
+            found[str(path)] = _settings(signature)
     for key in ("data", "max_new_tokens"):
         known = {name: settings[key] for name, settings in found.items() if key in settings}
         if len(set(known.values())) > 1:

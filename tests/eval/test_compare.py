@@ -260,6 +260,9 @@ def test_answers_of_different_tests_do_not_compare(tmp_path):
     require_one_test([write_answers(tmp_path / "c" / "predictions.jsonl", {"r0": "답"})], 64)
     paths[1].with_name("evaluation_report.json").write_text('{"made": "by another tool"}')
     require_one_test(paths)
+    paths[1].with_name("evaluation_report.json").write_text('{"signature": null}')
+    with pytest.raises(UserError, match="b/evaluation_report.json: its signature is no text"):
+        require_one_test(paths)
 
 
 def test_the_reports_speak_of_a_and_b(tmp_path):
