@@ -28,6 +28,7 @@ from lawtune.eval.evaluation import (
     law_index,
     name_data,
 )
+from lawtune.eval.report import REPORT_FILE
 from lawtune.eval.score import read_predictions
 from lawtune.eval.stats import Bootstrap
 from lawtune.eval.summed import Statistics
@@ -37,8 +38,6 @@ from lawtune.files import read_json_object
 from lawtune.records import QAPair
 
 SIDES = ("A", "B")
-
-REPORT_FILE = "evaluation_report.json"
 
 
 @dataclass(frozen=True)

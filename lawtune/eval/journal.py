@@ -20,13 +20,12 @@ from lawtune.data.privacy import mask
 from lawtune.errors import UserError
 from lawtune.eval.ask import Answer
 from lawtune.files import sha256, write_jsonl
+from lawtune.model.manager import TRAINING_CONFIG
 
 JOURNAL_FILE = "evaluation.partial.jsonl"
 """Lies in an evaluation's folder until its reports do."""
 
 _MODEL_FILES = ("*.safetensors", "*.bin", "*config.json", "tokenizer*", "vocab*", "merges.txt")
-_SAYS_NOTHING = "training_config.json"
-"""Of how a model answers; written anew, it may differ in a date alone."""
 
 
 class JournalledModel:
@@ -127,7 +126,9 @@ def _origin(folders: Mapping[str, Path]) -> str:
     for part, folder in sorted(folders.items()):
         files = {path for pattern in _MODEL_FILES for path in folder.glob(pattern)}
         for path in sorted(files):
-            if path.is_file() and path.name != _SAYS_NOTHING:
+            # The training config says nothing of how a model answers; written anew, it may differ
+            # in a date alone.
+            if path.is_file() and path.name != TRAINING_CONFIG:
                 total.update(f"{part} {path.name} {sha256(path)}\0".encode())
     return total.hexdigest()
 

@@ -14,7 +14,7 @@ import torch
 
 from lawtune.errors import MissingBaseError, UserError
 from lawtune.files import exists, is_folder, read_json
-from lawtune.model.manager import STARTER, ModelManager
+from lawtune.model.manager import ADAPTER_CONFIG, STARTER, ModelManager
 
 STARTER_FOLDER = Path(__file__).resolve().parent.parent / "starter" / "model"
 
@@ -117,7 +117,7 @@ def identify(name: str) -> BaseIdentity:
     """
     folder, full_name, revision = _locate(name)
     if not (folder / "config.json").is_file():
-        adapter = (folder / "adapter_config.json").is_file()
+        adapter = (folder / ADAPTER_CONFIG).is_file()
         what = "an adapter, not a base model" if adapter else "no model folder"
         raise UserError(f"{name} is {what}: there is no config.json in {folder}")
     return BaseIdentity(full_name, revision, hash_weights(folder), _licence(folder, name), folder)
