@@ -77,7 +77,7 @@ def _open_journal(model: Any, path: Path) -> Any:
             f" in {path}; those that are asked for again are not computed again"
         )
     elif kept.stale:
-        _say(f"{path} is of another model or version: beginning anew")
+        _say(f"{path} is of another model, version or device: beginning anew")
     return kept
 
 

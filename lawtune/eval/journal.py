@@ -26,16 +26,17 @@ JOURNAL_FILE = "evaluation.partial.jsonl"
 """Lies in an evaluation's folder until its reports do."""
 
 _MODEL_FILES = ("*.safetensors", "*.bin", "*config.json", "tokenizer*", "vocab*", "merges.txt")
+_MODEL_FILES += ("*.model", "tekken.json", "added_tokens.json", "special_tokens_map.json")
 
 
 class JournalledModel:
     """A model that is asked nothing twice. Each call's arguments, and whether the adapter was on,
-    are the key to what it said; the file is used only for the model, by its files' hashes, and the
-    versions that it was begun with. All else is the model's own.
+    are the key to what it said; the file is used only for the model, by its files' hashes, the
+    versions and the kind of device that it was begun with. All else is the model's own.
 
     Attributes:
         found: how many likelihoods and answers an earlier run has left.
-        stale: whether there was a file, but of another model or version: it begins anew.
+        stale: whether there was a file, but of another model, version or device: it begins anew.
 
     Raises:
         UserError: the file cannot be written.
@@ -45,7 +46,7 @@ class JournalledModel:
         self._model = model
         self._path = path
         self._adapter_on = True
-        self._origin = _origin(model.folders)
+        self._origin = _origin(model.folders, model.device.type)
         begun = _read(path)
         self.stale = path.is_file() and begun[:1] != [{"origin": self._origin}]
         rows = [] if self.stale else begun[1:]
@@ -118,9 +119,10 @@ class JournalledModel:
             raise UserError(f"cannot write to {self._path}: {error.strerror}") from error
 
 
-def _origin(folders: Mapping[str, Path]) -> str:
-    """A hash of what the same call's answers depend on: the model's files and the versions."""
-    total = hashlib.sha256(__version__.encode())
+def _origin(folders: Mapping[str, Path], device: str) -> str:
+    """A hash of what the same call's answers depend on: the model's files, the versions and the
+    kind of device, since a GPU and a CPU round differently."""
+    total = hashlib.sha256(f"{__version__} {device}\0".encode())
     for package in ("torch", "transformers", "peft"):
         total.update(f"{package} {version(package)}\0".encode())
     for part, folder in sorted(folders.items()):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 
 from lawtune.cli import main
 from lawtune.eval.ask import Answer
@@ -121,7 +122,7 @@ def test_what_another_model_said_is_not_used(run, gpt2_base, tmp_path, monkeypat
         assert run(tmp_path / "out") == 130
     capsys.readouterr()
     assert run(tmp_path / "out", model=other) == 0
-    assert "another model or version" in capsys.readouterr().err
+    assert "another model, version or device" in capsys.readouterr().err
     ours, fresh = reports(tmp_path / "out"), reports(tmp_path / "fresh")
     assert ours == fresh
 
@@ -142,6 +143,7 @@ class Plain:
     """Says what it is told to."""
 
     folders: dict[str, Path] = {}
+    device = torch.device("cpu")
 
     def log_likelihoods(self, prompts, answers):
         return [math.nan, -math.inf, -1 / 3][: len(prompts)]
@@ -166,6 +168,21 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path):
     with model.base_only():
         model.generate(["a"], 5, 1)
     assert JournalledModel(Plain(), path).found == 5
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json", "spiece.model"])
+def test_another_device_or_tokenizer_begins_anew(tmp_path, monkeypatch, name):
+    path, folder = tmp_path / JOURNAL_FILE, tmp_path / "model"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    monkeypatch.setattr(Plain, "folders", {"base": folder})
+    JournalledModel(Plain(), path).generate(["a"], 5, 1)
+    assert JournalledModel(Plain(), path).found == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Plain, "device", torch.device("cuda"))
+        assert JournalledModel(Plain(), path).stale
+    (folder / name).write_text('{"eos_token": "</s>"}')
+    assert JournalledModel(Plain(), path).stale
 
 
 def test_two_evaluations_into_one_folder_do_not_mix(tmp_path):
