@@ -55,8 +55,8 @@ def marked(
     """A text with the passages at `spans` and its citations marked, everything else escaped.
 
     Args:
-        citations: with `start`, `end` and `status`, as `lawtune cite` gives them; two have the same
-            span or none in common.
+        citations: with `start`, `end` and `status`, as `lawtune cite` gives them. One that begins
+            within another is not marked (a statute's name may hold an article).
     """
     end = min(len(text), SHOWN)
     cited = [one for one in citations if one["start"] < end]
@@ -67,7 +67,7 @@ def marked(
     parts, closes = [], None
     ordered = sorted(edges)
     for start, stop in zip(ordered, ordered[1:], strict=False):
-        if start in starts:
+        if start in starts and closes is None:
             status, closes = starts[start]["status"], starts[start]["end"]
             told = escape(words["statuses"][status])
             parts.append(

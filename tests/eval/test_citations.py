@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from lawtune.errors import UserError
 from lawtune.eval.citation_extract import StatuteCitation, extract
 from lawtune.eval.citation_index import CitationIndex, build_index, load_index
 from lawtune.eval.citations import check_text, citation_keys, classify
-from lawtune.records import Case
+from lawtune.records import Case, read_qa
 from lawtune.starter import CORPUS
 
 LABELLED = Path(__file__).parent / "citations"
@@ -112,6 +113,19 @@ def test_agrees_with_the_reader_of_reference_lists():
                 wrong += keys != [law_key(f"{reference.law} {reference.article}")]
     assert total > 4000
     assert wrong / total < 0.01
+
+
+def test_citations_of_running_text_have_one_span_or_none_in_common():
+    """As the report marks them. The one exception is a statute whose name holds an article."""
+    texts = [pair.answer for pair in read_qa(CORPUS.parent / "qa" / "test.jsonl")]
+    texts += [path.read_text("utf-8") for path in sorted((CORPUS / "decisions").glob("*.md"))]
+    total = 0
+    for text in texts:
+        spans = sorted({(found.start, found.end) for found in extract(text)})
+        total += len(spans)
+        for (_, end), (start, stop) in pairwise(spans):
+            assert start >= end or "긴급재정경제명령제4조의시행" in text[start:stop]
+    assert total > 10_000
 
 
 # --- what is recognised -----------------------------------------------------------------------

@@ -50,6 +50,21 @@ def test_a_text_is_marked_and_all_else_escaped():
     assert plain(page) == "&lt;b&gt;민법&lt;/b&gt; 제750조 &amp; 민법 제9999조"
 
 
+def test_a_citation_within_another_breaks_no_mark():
+    text = "명령 제4조의 시행에 관한 규정 제6조에 따른다"
+    cited = [
+        citation(text, part, status)
+        for part, status in (
+            (text[:-5], "verified"),
+            ("제4조", "absent"),
+            ("규정 제6조에", "absent"),
+        )
+    ]
+    page = str(marked(text, [], cited, WORDS))
+    assert page.count("<cite") == page.count("</cite>") == 1
+    assert plain(page) == text
+
+
 def test_every_status_has_a_sign_and_a_name_of_its_own():
     assert len(set(SIGNS.values())) == len(SIGNS) == 4
     assert sorted(WORST_FIRST) == sorted(SIGNS)
