@@ -228,7 +228,7 @@ class Loop:
         progress.seconds += record.seconds
         if progress.step_in_epoch == steps_in_epoch:
             progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
-        if progress.epoch == self.data.epochs:
+        if progress.epoch >= self.data.epochs:
             progress.stopped = "epochs"
         elif settings.max_steps is not None and progress.step >= settings.max_steps:
             progress.stopped = "max_steps"

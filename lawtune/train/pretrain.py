@@ -349,7 +349,8 @@ class _Run:
         decay, from the last one before that.
 
         Raises:
-            UserError: that one was not kept, or the newest one is of another run.
+            UserError: that one was not kept, the newest one is of another run, or it is past the
+                end that the run is to have now.
         """
         found = newest_valid(self.out)
         if found is None:
@@ -368,8 +369,16 @@ class _Run:
         assign(self.model, saved.parameters)
         self.optimizer.load_state_dict(dict(saved.optimizer))
         progress = Progress(**saved.state["progress"])
-        if self._share(progress) < 1:
+        share = self._share(progress)
+        if share < 1:
             progress.stopped = None  # It may have been the end of a shorter run.
+        elif progress.stopped is None or progress.step > self.total_steps:
+            raise UserError(
+                f"{found} is past the end that these settings give the run: it comes after"
+                f" {progress.step} steps of {self.total_steps} and {progress.seconds / 60:.1f}"
+                " minutes. Resume with more train.epochs or train.max_minutes, or choose another"
+                " --out"
+            )
         return progress
 
     def _evaluate(self) -> float:

@@ -112,6 +112,10 @@ def test_own_answers_are_heard_in_every_nth_step(tmp_path: Path, every: int | No
     assert found == list(heard)
 
 
+def test_a_run_past_its_last_epoch_ends(tmp_path: Path):
+    assert Run(tmp_path, epochs=1).loop.run(Progress(step=8, epoch=2)).stopped == "epochs"
+
+
 @pytest.mark.parametrize("kill_at", [2, 3, 4, 6, 8, 12])
 def test_a_killed_and_resumed_run_equals_one_never_stopped(tmp_path: Path, kill_at: int):
     """Four steps an epoch, a checkpoint every three: the stops lie before the first checkpoint,

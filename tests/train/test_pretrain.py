@@ -217,16 +217,9 @@ def test_a_resumed_run_equals_one_that_never_stopped(
     config = replace(config, train=replace(config.train, unlikelihood_every=against_loops))
     whole = pretrain(config)
 
-    class PulledError(Exception):
-        pass
-
-    def pull_the_plug(row):
-        if row["event"] == "step" and row["step"] == 5:
-            raise PulledError
-
     cut = replace(config, out=str(tmp_path / "cut"))
     with pytest.raises(PulledError):
-        pretrain(cut, listener=pull_the_plug)
+        pretrain(cut, listener=pull_the_plug_at(5))
     resumed = pretrain(cut, resume=True)
     first, second = ((run.folder / "model.safetensors").read_bytes() for run in (whole, resumed))
     assert first == second
@@ -300,6 +293,41 @@ def test_a_finished_run_that_is_to_be_longer_goes_on(config: PretrainConfig, dec
     rows = []
     assert run(6, rows) == 2 * first
     assert [row["step"] for row in rows if row["event"] == "start"] != [0]
+
+
+class PulledError(Exception):
+    pass
+
+
+def pull_the_plug_at(step: int):
+    def listener(row: dict) -> None:
+        if row["event"] == "step" and row["step"] == step:
+            raise PulledError
+
+    return listener
+
+
+def test_a_run_that_is_to_be_shorter_than_it_is_by_now_is_refused(config: PretrainConfig):
+    def run(**changes):
+        train = replace(config.train, decay_share=0.0, **changes)
+        return replace(config, train=train)
+
+    rows = []
+    pretrain(replace(run(epochs=1), out=config.out + "-short"), listener=rows.append)
+    epoch = sum(row["event"] == "step" for row in rows)
+    with pytest.raises(PulledError):
+        pretrain(run(epochs=4), listener=pull_the_plug_at(3 * epoch))
+    left = sorted(path.name for path in Path(config.out).glob("checkpoint-*"))
+    for shorter in (run(epochs=1), run(epochs=4, max_minutes=1e-9)):
+        with pytest.raises(
+            UserError, match=r"past the end .* more train\.epochs or train\.max_min"
+        ):
+            pretrain(shorter, resume=True)
+        assert sorted(path.name for path in Path(config.out).glob("checkpoint-*")) == left
+    pretrain(run(epochs=4), resume=True)
+    # A finished run, too, does not become a shorter one.
+    with pytest.raises(UserError, match="past the end"):
+        pretrain(run(epochs=1), resume=True)
 
 
 def test_a_run_without_a_state_from_before_its_decay_cannot_become_longer(config):
