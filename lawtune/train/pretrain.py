@@ -349,7 +349,7 @@ class _Run:
         decay, from the last one before that.
 
         Raises:
-            UserError: that one was not kept, the newest one is of another run, or it is past the
+            UserError: that one was not kept, one of the two is of another run, or it is past the
                 end that the run is to have now.
         """
         found = newest_valid(self.out)
@@ -366,6 +366,8 @@ class _Run:
                     " cannot become a longer run"
                 )
             saved = load_checkpoint(stable)
+            # One may be left of a run given up, whose checkpoints were removed without it.
+            refuse_another(saved.state["run"], self.identity, str(stable))
         assign(self.model, saved.parameters)
         self.optimizer.load_state_dict(dict(saved.optimizer))
         progress = Progress(**saved.state["progress"])
