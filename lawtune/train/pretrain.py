@@ -38,8 +38,9 @@ from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, 
 from lawtune.train.loss import LossEngine
 from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
 from lawtune.train.muon import MuonWithAdamW
+from lawtune.train.outcome import versions
 from lawtune.train.precision import resolve_precision
-from lawtune.train.pretrain_text import Text, prepare_text, texts_read
+from lawtune.train.pretrain_text import Text, hash_tokens, prepare_text, texts_read
 from lawtune.train.schedule import trapezoid
 from lawtune.train.team_engine import Cut, TeamEngine
 from lawtune.train.throughput import measured_peak, training_flops
@@ -159,6 +160,7 @@ def _write_model(
     windows: int,
 ) -> None:
     facts = {"config": to_dict(config), "corpus": text.facts, "windows": windows}
+    facts |= {"tokens_sha256": hash_tokens(config), "versions": versions()}
     facts |= {k: v for k, v in asdict(result).items() if k not in ("folder", "is_main")}
     facts["throughput"] = throughput
     facts["samples"] = sample_continuations(

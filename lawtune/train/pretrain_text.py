@@ -13,7 +13,7 @@ from lawtune.config import PretrainConfig
 from lawtune.data.corpus import CorpusReport, Document, build_documents, overlap, reader
 from lawtune.data.sources import ReadReport
 from lawtune.errors import UserError
-from lawtune.files import atomic_path, read_json, read_jsonl, write_json, write_jsonl
+from lawtune.files import atomic_path, read_json, read_jsonl, sha256, write_json, write_jsonl
 from lawtune.model.load import load_tokenizer
 from lawtune.options import to_dict
 from lawtune.train.tokenizer import train_tokenizer
@@ -21,6 +21,8 @@ from lawtune.train.tokens import Tokens, encode_documents
 
 CORPUS_FOLDER = "corpus"
 """In the run's folder: `documents.jsonl`, `corpus.json`, `tokens.safetensors`, `tokenizer/`."""
+
+TOKENS_FILE = "tokens.safetensors"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,13 @@ def prepare_text(
             held_out.append(document)
         elif document.source == "statute":
             statutes.add(line)
-    tokens = Tokens.load(folder / "tokens.safetensors")
+    tokens = Tokens.load(folder / TOKENS_FILE)
     return Text(tokenizer, tokens, held_out, frozenset(statutes), facts)
+
+
+def hash_tokens(config: PretrainConfig) -> str:
+    """The SHA-256 of the file of token ids that the run learns from."""
+    return sha256(Path(config.out) / CORPUS_FOLDER / TOKENS_FILE)
 
 
 def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
@@ -97,7 +104,7 @@ def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> No
         tokenizer = train_tokenizer(texts, config.model.vocabulary, config.model.context)
         tokenizer.save_pretrained(folder / "tokenizer")
         tokens = encode_documents(_training(folder), tokenizer, config.corpus.max_document_tokens)
-        tokens.save(folder / "tokens.safetensors")
+        tokens.save(folder / TOKENS_FILE)
         facts = {"settings": settings, **vars(report), "skipped": dict(read.skipped)}
         facts["overlap"] = overlap(document for _, document in read_documents(folder))
         facts["tokens"] = len(tokens.ids)

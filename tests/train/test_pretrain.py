@@ -18,9 +18,11 @@ from lawtune.data.ngram_filter import load_filters
 from lawtune.data.sources import ReadReport, read_source
 from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
+from lawtune.files import sha256
 from lawtune.model.decode import answer_greedily
 from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.loss import LossEngine
+from lawtune.train.outcome import versions
 from lawtune.train.pretrain import build_model, pretrain
 from lawtune.train.pretrain_text import Text, prepare_text, texts_read
 from lawtune.train.throughput import training_flops
@@ -181,6 +183,8 @@ def test_pretraining_learns_and_writes_a_loadable_model(config: PretrainConfig):
     assert set(result.bits_per_byte) == {"statute"}
     assert 0 < facts["throughput"]["peak_share"] < 1
     assert facts["corpus"]["overlap"] == {}
+    assert facts["versions"] == versions()
+    assert facts["tokens_sha256"] == sha256(Path(config.out) / "corpus" / "tokens.safetensors")
     # The corpus is one statute: nothing of it is contamination.
     assert [known.runs for known in load_filters(result.folder)] == [0]
     assert len(prepare_text(config, resume=True).statutes) > 30
@@ -334,6 +338,16 @@ def test_a_run_without_a_state_from_before_its_decay_cannot_become_longer(config
     late = replace(config, train=replace(config.train, decay_share=0.9, save_every=100))
     pretrain(late)
     with pytest.raises(UserError, match="it cannot become a longer run"):
+        pretrain(replace(late, train=replace(late.train, epochs=40)), resume=True)
+
+
+def test_a_state_from_before_the_decay_that_another_run_has_left_is_not_taken(config):
+    late = replace(config, train=replace(config.train, decay_share=0.9, save_every=100))
+    pretrain(late)
+    other = replace(config.train, seed=7, decay_share=0.0)
+    pretrain(replace(config, train=other, out=config.out + "-other"))
+    shutil.copytree(Path(config.out + "-other") / "stable", Path(config.out) / "stable")
+    with pytest.raises(UserError, match=r"stable/checkpoint-\d+ is of a run .*train.seed was 7"):
         pretrain(replace(late, train=replace(late.train, epochs=40)), resume=True)
 
 
