@@ -116,8 +116,9 @@ def is_folder(path: Path) -> bool:
 
 
 @contextmanager
-def full_disk_is_told(folder: Path) -> Iterator[None]:
-    """Within the context, a write that fails for want of space becomes a message.
+def full_disk_is_told(folder: Path, then: str = "go on with --resume") -> Iterator[None]:
+    """Within the context, a write that fails for want of space becomes a message, which says what
+    to do `then`, when there is room.
 
     Raises:
         UserError: the disk of `folder` (or the user's share of it) is full.
@@ -132,7 +133,7 @@ def full_disk_is_told(folder: Path) -> Iterator[None]:
             raise
         raise UserError(
             f"no space left on the disk of {folder}. What was saved before is whole: make room,"
-            " and go on with --resume"
+            f" and {then}"
         ) from error
 
 

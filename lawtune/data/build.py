@@ -20,7 +20,7 @@ from lawtune.data.references import law_key
 from lawtune.data.sources import Losses, ReadReport, Record, read_source
 from lawtune.data.split import assign_split, drop_near_duplicates
 from lawtune.errors import UserError
-from lawtune.files import require_writable, write_json, write_text
+from lawtune.files import full_disk_is_told, require_writable, write_json, write_text
 from lawtune.options import to_dict
 from lawtune.records import (
     Case,
@@ -110,12 +110,17 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
 
 
 def write_built(built: Built, out: Path) -> None:
-    """Write the three JSONL files, `statistics.json` and the data card into `out`."""
-    require_writable(out)
-    for name in SPLITS:
-        write_qa(out / f"{name}.jsonl", built.splits[name])
-    write_json(out / "statistics.json", built.statistics)
-    write_text(out / "DATA_CARD.md", data_card(built))
+    """Write the three JSONL files, `statistics.json` and the data card into `out`.
+
+    Raises:
+        UserError: it cannot be written to, or its disk is full.
+    """
+    with full_disk_is_told(out, "give the command again"):
+        require_writable(out)
+        for name in SPLITS:
+            write_qa(out / f"{name}.jsonl", built.splits[name])
+        write_json(out / "statistics.json", built.statistics)
+        write_text(out / "DATA_CARD.md", data_card(built))
 
 
 def data_card(built: Built) -> str:

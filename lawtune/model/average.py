@@ -23,6 +23,7 @@ from lawtune.data.ngram_filter import carry_filters
 from lawtune.errors import UserError
 from lawtune.files import (
     atomic_path,
+    full_disk_is_told,
     read_json_object,
     require_creatable,
     sha256,
@@ -79,7 +80,7 @@ def average_adapters(names: Sequence[str], out: Path, scale: float = 1.0) -> int
     Raises:
         UserError: they are not two or more, and different ones; one is damaged, no plain LoRA or
             not made by lawtune; or they differ in their base, their layers, their tokenizer or
-            their prompt templates.
+            their prompt templates. Or the disk is full.
     """
     if not (math.isfinite(scale) and scale > 0):
         raise UserError(f"--scale must be a number above 0 (found {scale})")
@@ -93,7 +94,7 @@ def average_adapters(names: Sequence[str], out: Path, scale: float = 1.0) -> int
     _require_alike(members)
     tensors = _mean(members, scale)
     first, rank = members[0], sum(member.config["r"] for member in members)
-    with atomic_path(out.resolve()) as folder:
+    with full_disk_is_told(out, "give the command again"), atomic_path(out.resolve()) as folder:
         folder.mkdir()
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         # With alpha = r, B·A is added as it is.

@@ -146,9 +146,16 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+_LESS_AT_ONCE = (
+    "give train.memory_limit a lower figure than that, turn on train.gradient_checkpointing, or"
+    " shorten data.max_length. What was saved is whole: the same command with --resume and a lower"
+    " limit goes on from there"
+)
+
+
 @contextmanager
-def exhaustion_is_told() -> Iterator[None]:
-    """Within the context, memory that cannot be had becomes a message.
+def exhaustion_is_told(advice: str = _LESS_AT_ONCE) -> Iterator[None]:
+    """Within the context, memory that cannot be had becomes a message that ends with `advice`.
 
     Raises:
         UserError: torch or Python asked for memory in vain.
@@ -161,11 +168,7 @@ def exhaustion_is_told() -> Iterator[None]:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not known and "DefaultCPUAllocator" not in told:
             raise
-        raise UserError(
-            f"memory ran out ({told}); give train.memory_limit a lower figure than that, turn on"
-            " train.gradient_checkpointing, or shorten data.max_length. What was saved is whole:"
-            " the same command with --resume and a lower limit goes on from there"
-        ) from None
+        raise UserError(f"memory ran out ({told}); {advice}") from None
 
 
 class MemoryGuard:

@@ -5,7 +5,8 @@ listens gets the same rows.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,21 @@ class TensorBoardLog:
     def close(self) -> None:
         """Flush and close."""
         self._writer.close()
+
+
+@contextmanager
+def closed_after(logs: Sequence[TrainingLog | TensorBoardLog]) -> Iterator[None]:
+    """Close the logs behind the context. Where that was left by an error, it is the error that is
+    raised: on a full disk, closing would write what could not be written once more, and fail."""
+    try:
+        yield
+    except BaseException:
+        for log in logs:
+            with suppress(OSError):
+                log.close()
+        raise
+    for log in logs:
+        log.close()
 
 
 def require_tensorboard() -> None:

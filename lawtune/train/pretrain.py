@@ -36,7 +36,8 @@ from lawtune.train.inputs import refuse_unfinished
 from lawtune.train.interrupt import Interrupt
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
 from lawtune.train.loss import LossEngine
-from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, step_row
+from lawtune.train.memory import exhaustion_is_told
+from lawtune.train.monitor import LOG_FILE, Listener, Row, TrainingLog, closed_after, step_row
 from lawtune.train.muon import MuonWithAdamW
 from lawtune.train.outcome import versions
 from lawtune.train.precision import resolve_precision
@@ -55,6 +56,12 @@ STABLE_FOLDER = "stable"
 
 
 MODEL_FOLDER = "model"
+
+_LESS_MEMORY = (
+    "a smaller model, or a shorter train.window or train.micro_batch_tokens, needs less. What was"
+    " saved is whole: where other programs held the memory, the same command with --resume goes on"
+    " from there"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,11 @@ def pretrain(
             model's context, or `out` cannot be written, holds another run (without `resume`) or one
             with other settings (with it).
     """
-    with joined_team(config.train.device) as team:
+    with (
+        exhaustion_is_told(_LESS_MEMORY),
+        joined_team(config.train.device) as team,
+        full_disk_is_told(Path(config.out)),
+    ):
         return _pretrain(config, resume, listener, team)
 
 
@@ -254,18 +265,15 @@ class _Run:
         self.team.agree({"step": restored and restored.step, "settings": to_dict(self.settings)})
         progress = restored or Progress()
         is_main, begin = self.team.is_main, restored and restored.step
-        log = TrainingLog(self.out / LOG_FILE, begin) if is_main else None
-        self.listeners = [log, *self.listeners] if log else []
+        logs = [TrainingLog(self.out / LOG_FILE, begin)] if is_main else []
+        self.listeners = [*logs, *self.listeners]
         # A run by the clock ends when it ends: it has no number of steps to count up to.
         total = None if self.seconds else self.total_steps
         start = {"step": progress.step, "total_steps": total}
-        self._tell({"event": "start", **start, "windows": len(self.data.windows)})
-        try:
-            with full_disk_is_told(self.out), self.interrupt:
+        with closed_after(logs):
+            self._tell({"event": "start", **start, "windows": len(self.data.windows)})
+            with self.interrupt:
                 self._loop().run(progress)
-        finally:
-            if log:
-                log.close()
         if progress.stopped is None:
             text = f"stopped after step {progress.step}; the same command with --resume goes on"
             raise StoppedError(text, self.interrupt.signal)

@@ -47,6 +47,7 @@ from lawtune.train.monitor import (
     Row,
     TensorBoardLog,
     TrainingLog,
+    closed_after,
     require_tensorboard,
     step_row,
 )
@@ -101,7 +102,9 @@ def finetune(
     """
     try:
         with exhaustion_is_told(), joined_team(config.train.device) as team:
-            return _finetune(config, resume, adapter, listener if team.is_main else _unheard, team)
+            heard = listener if team.is_main else _unheard
+            with full_disk_is_told(Path(config.out)):
+                return _finetune(config, resume, adapter, heard, team)
     finally:
         give_back()
 
@@ -196,25 +199,21 @@ class _Session:
         begin = progress.step if folder else None
         closing = self._logs(begin) if self.team.is_main else []
         self.listeners = [listener, *closing]
-        try:
+        with closed_after(closing):
             if resume:
                 how = (
                     f"going on from {folder}" if folder else "no valid checkpoint, starting afresh"
                 )
                 self._note(progress.step, f"--resume: {how}")
             self._introduce(progress)
-            with full_disk_is_told(self.out), self.interrupt:
+            with self.interrupt:
                 self._loop().run(progress)
                 self.engine.engine.rest()
             self._conclude(progress)
-        finally:
-            for log in closing:
-                log.close()
         outcome = self._outcome(progress)
         if self.team.is_main:
-            with full_disk_is_told(self.out):
-                shutil.rmtree(self.out / SPILL_FOLDER, ignore_errors=True)
-                outcome.write(self.out, closing[0].rows)
+            shutil.rmtree(self.out / SPILL_FOLDER, ignore_errors=True)
+            outcome.write(self.out, closing[0].rows)
         self.team.wait()
         is_main = self.team.is_main
         return FinetuneResult(self.out, outcome.metrics, self.parameters, begin, is_main)

@@ -216,6 +216,15 @@ def test_without_a_cap_nothing_is_left_unexamined():
     assert whole.statistics["considered"] == kept + rejected + dropped
 
 
+def test_a_full_disk_is_told(built, tmp_path, monkeypatch):
+    def fill_up(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lawtune.data.build.write_json", fill_up)
+    with pytest.raises(UserError, match="no space left on the disk of .*give the command again"):
+        write_built(built, tmp_path)
+
+
 def test_what_is_written(built, tmp_path):
     write_built(built, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -56,6 +56,16 @@ def changes(base: Path, adapter: Path) -> dict[str, torch.Tensor]:
     return {name: merged[name] - weight for name, weight in before.items()}
 
 
+def test_a_full_disk_is_told_and_nothing_left(tmp_path: Path, members: list[Path], monkeypatch):
+    def fill_up(*_: object, **__: object):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lawtune.model.average.save_file", fill_up)
+    with pytest.raises(UserError, match="no space left on the disk of .*give the command again"):
+        average(members[:2], tmp_path / "mean")
+    assert not list(tmp_path.glob("*mean*"))
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.7])
 def test_every_weight_changes_by_the_mean_of_the_members_changes(
     tmp_path: Path, gpt2_base: Path, members: list[Path], scale: float

@@ -19,10 +19,11 @@ from lawtune.config import FinetuneConfig
 from lawtune.errors import UserError
 from lawtune.files import full_disk_is_told
 from lawtune.options import to_dict, validate
-from lawtune.train import checkpoint
+from lawtune.train import checkpoint, monitor
 from lawtune.train.checkpoint import newest_valid
 from lawtune.train.distributed import Alone
 from lawtune.train.interrupt import Interrupt
+from lawtune.train.monitor import closed_after
 from lawtune.train.run import SPILL_FOLDER, finetune
 
 LET_GO = 3600.0
@@ -150,6 +151,43 @@ def test_a_full_disk_is_told_and_the_last_good_state_kept(
     assert newest_valid(Path(config.out)).name == "checkpoint-2"
     assert not list(Path(config.out).glob(".checkpoint-*"))
     assert_same_adapter(whole.folder, finetune(config, resume=True).folder)
+
+
+FULL_DEVICE = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_for_the_log_is_told(tmp_path: Path, gpt2_base: Path, monkeypatch):
+    def full(path: Path, *how, **given):
+        return open(FULL_DEVICE, *how, **given)
+
+    monkeypatch.setattr(monitor, "open", full, raising=False)
+    with pytest.raises(UserError, match="no space left on the disk of .*--resume"):
+        finetune(make_config(tmp_path, gpt2_base, "out"))
+
+
+def test_a_disk_that_is_full_for_the_model_is_told(tmp_path: Path, gpt2_base: Path, monkeypatch):
+    def fill_up(*_: object, **__: object):
+        raise FULL["system"]
+
+    monkeypatch.setattr("lawtune.train.outcome.draw_curve", fill_up)
+    with pytest.raises(UserError, match="no space left on the disk of .*--resume"):
+        finetune(make_config(tmp_path, gpt2_base, "out"))
+
+
+def test_a_log_that_cannot_be_closed_does_not_hide_why_a_run_ended():
+    closed = []
+
+    class Full:
+        def close(self):
+            closed.append(self)
+            raise FULL["system"]
+
+    with pytest.raises(UserError, match="the reason"), closed_after([Full(), Full()]):
+        raise UserError("the reason")
+    assert len(closed) == 2
+    with pytest.raises(OSError, match="No space"), closed_after([Full()]):
+        pass
 
 
 def test_other_errors_pass():

@@ -311,6 +311,27 @@ def pull_the_plug_at(step: int):
     return listener
 
 
+def failing(error: Exception):
+    def fail(*_: object, **__: object):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("part", ["pretrain_text.write_jsonl", "pretrain.write_ngram_filter"])
+def test_a_full_disk_is_told(config: PretrainConfig, monkeypatch, part: str):
+    full = failing(OSError(28, "No space left on device"))
+    monkeypatch.setattr(f"lawtune.train.{part}", full)
+    with pytest.raises(UserError, match="no space left on the disk of .*--resume"):
+        pretrain(config)
+
+
+def test_memory_that_runs_out_is_told(config: PretrainConfig, monkeypatch):
+    monkeypatch.setattr(LossEngine, "accumulate", failing(MemoryError()))
+    with pytest.raises(UserError, match=r"memory ran out .*train\.micro_batch_tokens"):
+        pretrain(config)
+
+
 def test_a_run_that_is_to_be_shorter_than_it_is_by_now_is_refused(config: PretrainConfig):
     def run(**changes):
         train = replace(config.train, decay_share=0.0, **changes)
