@@ -71,8 +71,8 @@ def _training(record: Mapping[str, Any]) -> dict[str, str]:
         return _members(averaged, record["scale"])
     if not record.get("metrics"):
         return {}
-    lora, train, metrics = record["config"]["lora"], record["config"]["train"], record["metrics"]
-    data = record["data"]
+    train, metrics, data = record["config"]["train"], record["metrics"], record["data"]
+    lora = _lora(record)
     rows = {f"{n} data": _data(data[n]) for n in ("train", "validation") if data[n]}
     if texts := data.get("texts"):
         rows["raw law"] = _texts(texts)
@@ -85,6 +85,18 @@ def _training(record: Mapping[str, Any]) -> dict[str, str]:
         rows["validation loss"] = f"{best:.3f} nats a token, {before:.3f} before training"
     rows["versions"] = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return rows
+
+
+def _lora(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The adapter's settings: the config's, but for one that training went on from, which has kept
+    its own, whatever the config says."""
+    if not record.get("adapter"):
+        return record["config"]["lora"]
+    kept = record["resolved"]["lora"]
+    targets = kept["target_modules"]
+    if isinstance(targets, list):  # each by its full name: too many to read
+        targets = sorted({name.rsplit(".", 1)[-1] for name in targets})
+    return kept | {"target_modules": targets}
 
 
 def _members(averaged: Sequence[Mapping[str, Any]], scale: float) -> dict[str, str]:

@@ -50,6 +50,15 @@ def test_a_base_that_is_not_on_the_hub_and_states_no_licence():
     assert "states none" in card
 
 
+def test_an_adapter_that_went_on_from_another_has_that_ones_settings():
+    own = {"r": 16, "alpha": 32, "target_modules": ["h.0.c_attn", "h.1.c_attn"]}
+    for record in (RECORD | {"adapter": None}, RECORD | {"adapter": "a" * 64}):
+        record |= {"resolved": {"lora": own}}
+        told = "r 16, alpha 32, on ['c_attn']" if record["adapter"] else "r 4, alpha 8, on all"
+        assert told in adapter_card("mine", record)
+        assert told in merged_card("mine", EXPORT | {"training": record})
+
+
 def test_of_an_adapter_made_elsewhere_there_is_little_to_tell():
     card = merged_card("mine", EXPORT | {"training": {}})
     assert front(card)["license"] == "cc-by-nc-sa-4.0" and "validation loss" not in card
