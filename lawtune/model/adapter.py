@@ -110,20 +110,29 @@ def save_tokenizer(folder: Path, tokenizer: Any) -> None:
 
 
 def find_adapter(name: str | Path) -> Path:
-    """The folder of an adapter: a path, or its name in the model manager.
+    """The folder of an adapter: a path, or its name in the model manager. Whether it is whole is
+    seen when it is read (`load_adapter`, `refuse_damaged`).
 
     Raises:
-        UserError: no adapter lies there, or its files are not those that its manifest knows. (A
-            folder without a manifest was made elsewhere: there is nothing to compare.)
+        UserError: no adapter lies there.
     """
     folder = ModelManager().resolve(name)
     files = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
     if not (isinstance(folder, Path) and all((folder / file).is_file() for file in files)):
         raise UserError(f"{name} is not an adapter folder")
+    return folder
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Make sure that a model folder is as it was written.
+
+    Raises:
+        UserError: a file that bears on the model is not what its manifest knows. (A folder without
+            a manifest was made elsewhere: there is nothing to compare.)
+    """
     damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
     if damage:
-        raise UserError(f"{folder} is damaged ({damage[0]})")
-    return folder
+        raise UserError(f"{folder} is damaged ({damage[0]}): restore it, or train it anew")
 
 
 def load_adapter(base: Base, folder: Path, trainable: bool = False) -> Any:
@@ -136,8 +145,8 @@ def load_adapter(base: Base, folder: Path, trainable: bool = False) -> Any:
         The PeftModel, in evaluation mode.
 
     Raises:
-        UserError: the folder holds no adapter, it was trained on other weights than this base's,
-            or its shapes do not fit.
+        UserError: the folder holds no adapter, it is damaged, it was trained on other weights than
+            this base's, or its shapes do not fit.
     """
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
@@ -145,6 +154,7 @@ def load_adapter(base: Base, folder: Path, trainable: bool = False) -> Any:
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no complete adapter: there is no {name}")
+    refuse_damaged(folder)
     kind = read_json_object(folder / ADAPTER_CONFIG).get("peft_type")
     if kind != "LORA":
         raise UserError(f"the adapter in {folder} is of PEFT's type {kind}; lawtune knows LORA")

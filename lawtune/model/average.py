@@ -37,6 +37,7 @@ from lawtune.model.adapter import (
     TRAINING_CONFIG,
     find_adapter,
     read_added_rows,
+    refuse_damaged,
     save_tokenizer,
 )
 from lawtune.model.card import CARD_FILE, adapter_card
@@ -119,6 +120,7 @@ def average_adapters(names: Sequence[str], out: Path, scale: float = 1.0) -> int
 def _read(folder: Path) -> _Member:
     from peft import LoraConfig
 
+    refuse_damaged(folder)
     config = read_json_object(folder / ADAPTER_CONFIG)
     plain = LoraConfig().to_dict()
     odd = [key for key in config if key not in _NO_MATTER and config[key] != plain.get(key)]

@@ -8,6 +8,9 @@ from lawtune.files import read_json_object, sha256, write_json
 
 MANIFEST_FILE = "manifest.json"
 
+_FOR_PEOPLE = (".md", ".png", ".jsonl")
+"""Endings of files that say how a model was made: it is the same without them."""
+
 
 def write_manifest(folder: Path) -> None:
     """Write `manifest.json`: the SHA-256 of every file at the folder's top (checkpoints, which
@@ -19,7 +22,8 @@ def write_manifest(folder: Path) -> None:
 def verify_manifest(folder: Path) -> list[str]:
     """What is wrong with the folder, one line each; empty if every file is as it was written.
 
-    Files that the manifest does not know are no problem: users may add notes.
+    Files that the manifest does not know are no problem: users may add notes. Nor are those that
+    are for people alone (the card, the curve, the log): users may edit or delete them.
     """
     try:
         hashes = read_json_object(folder / MANIFEST_FILE)["files"]
@@ -34,6 +38,8 @@ def verify_manifest(folder: Path) -> list[str]:
         # A manifest is data from elsewhere: it must not make us read outside the folder.
         if Path(name).name != name:
             problems.append(f"{name}: not a file name")
+        elif path.suffix in _FOR_PEOPLE:
+            continue
         elif not path.is_file():
             problems.append(f"{name}: missing")
         else:

@@ -23,6 +23,7 @@ from lawtune.model.adapter import (
     verify_manifest,
     write_manifest,
 )
+from lawtune.model.legal_model import LegalModel
 from lawtune.model.load import load_base, load_tokenizer
 from lawtune.model.lora import attach_lora
 from lawtune.model.manager import ModelManager
@@ -161,6 +162,7 @@ def test_another_base_is_refused_by_its_content(tmp_path: Path, gpt2_base: Path)
 def test_shapes_that_do_not_fit(tmp_path: Path, gpt2_base: Path):
     folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
     (folder / "training_config.json").unlink()
+    write_manifest(folder)
     tokenizer = tiny.make_tokenizer()
     other = tiny.save_base(tmp_path / "wide", tiny.make_gpt2(tokenizer, width=64), tokenizer)
     with pytest.raises(UserError, match="does not fit"):
@@ -181,6 +183,7 @@ def test_an_adapter_without_all_its_weights_is_refused(tmp_path: Path, gpt2_base
     weights = load_file(folder / "adapter_model.safetensors")
     gone = min(weights)
     save_file({k: v for k, v in weights.items() if k != gone}, folder / "adapter_model.safetensors")
+    write_manifest(folder)
     with pytest.raises(UserError, match=f"incomplete: no {re.escape(gone)}"):
         load_adapter(load_base(str(gpt2_base)), folder)
 
@@ -190,10 +193,26 @@ def test_weights_that_were_cut_off_are_told(tmp_path: Path, gpt2_base: Path, siz
     folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
     path = folder / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="is damaged"):
+        load_adapter(load_base(str(gpt2_base)), folder)
+    (folder / "manifest.json").unlink()  # as of an adapter that was made elsewhere
     with pytest.raises(UserError, match="does not fit"):
         load_adapter(load_base(str(gpt2_base)), folder)
     (entry,) = ModelManager(tmp_path).list()
     assert "adapter_model.safetensors" in entry.damage
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter_model.safetensors", "prompt_templates.json", "tokenizer.json"]
+)
+def test_an_adapter_that_was_changed_is_not_loaded(tmp_path: Path, gpt2_base: Path, name: str):
+    """One flipped bit of a weight loads without a word, and answers otherwise."""
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"is damaged \({name}: changed"):
+        LegalModel.load(folder, device="cpu")
 
 
 @pytest.mark.parametrize("gone", ["adapter_config.json", "adapter_model.safetensors"])
@@ -228,6 +247,17 @@ def test_the_manifest_shows_every_change(tmp_path: Path, gpt2_base: Path):
     assert verify_manifest(folder) == ["../x: not a file name"]
     (folder / "manifest.json").write_text("[1")
     assert "not JSON" in verify_manifest(folder)[0]
+
+
+def test_a_card_that_was_edited_or_a_curve_deleted_is_no_damage(tmp_path: Path, gpt2_base: Path):
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    for name in ("README.md", "training_curve.png", "training_log.jsonl"):
+        (folder / name).write_text("as made")
+    write_manifest(folder)
+    (folder / "README.md").write_text("mine")
+    (folder / "training_curve.png").unlink()
+    assert verify_manifest(folder) == [] and ModelManager(tmp_path).verify("adapter") == []
+    load_adapter(load_base(str(gpt2_base)), folder)
 
 
 def test_a_save_over_an_old_folder_takes_its_manifest_away_first(tmp_path: Path, gpt2_base: Path):

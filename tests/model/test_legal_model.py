@@ -18,6 +18,7 @@ from lawtune.errors import UserError
 from lawtune.model import decode, likelihood
 from lawtune.model.legal_model import LegalModel
 from lawtune.model.load import load_base
+from lawtune.model.manifest import write_manifest
 
 SHORT = AnswerConfig(max_new_tokens=24)
 PROMPTS = ["질문: 손해배상", "임대인은", "사용자는 근로자에게 무엇을 주어야 하는가? 답변: ", "a"]
@@ -393,6 +394,7 @@ class TestLoad:
         config = json.loads((folder / "training_config.json").read_text())
         config["base"]["name"] = "/gone/away"
         (folder / "training_config.json").write_text(json.dumps(config))
+        write_manifest(folder)
         with pytest.raises(UserError, match="its base is missing: .*/gone/away"):
             LegalModel.load(folder)
         assert LegalModel.load(folder, base=str(gpt2_base)).has_adapter
