@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from lawtune.errors import UserError
 from lawtune.files import atomic_path, read_json, write_json
-from lawtune.model.manifest import verify_manifest, write_manifest
+from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
 
 PARAMETERS_FILE = "parameters.safetensors"
 BEST_FILE = "best.safetensors"
@@ -44,7 +44,8 @@ class Checkpoint:
 def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> Path:
     """Write `out/checkpoint-<step>/`, then remove the others but for the `keep` - 1 before it.
 
-    One of a later step is removed as well: it can only be damaged, or of a run given up.
+    One of a later step is removed as well: it can only be damaged, or of a run given up. What
+    other programs have put there under such a name stays.
     """
     target = out / f"checkpoint-{step}"
     optimizer_tensors, optimizer_rest = _split_optimizer(checkpoint.optimizer)
@@ -56,7 +57,7 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
             save_file(_plain(checkpoint.best), folder / BEST_FILE)
         write_json(folder / STATE_FILE, {"state": checkpoint.state, "optimizer": optimizer_rest})
         write_manifest(folder)
-    folders = _folders(out)
+    folders = [folder for folder in _folders(out) if _is_ours(folder)]
     kept = folders[folders.index(target) :][: max(keep, 1)]
     # What a killed run was just writing goes too: one process writes, so it is nobody else's.
     for folder in (set(folders) - set(kept)) | set(out.glob(".checkpoint-*")):
@@ -65,8 +66,25 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
 
 
 def newest_valid(out: Path) -> Path | None:
-    """The checkpoint of the highest step whose files all match their hashes, or None."""
-    return next((folder for folder in _folders(out) if not verify_manifest(folder)), None)
+    """The checkpoint of the highest step whose files all match their hashes; None where there is
+    no checkpoint at all.
+
+    Raises:
+        UserError: there are some, but none is whole: starting afresh would write over a run that
+            may be mended, or another program's.
+    """
+    damage = []
+    for folder in _folders(out):
+        problems = verify_manifest(folder)
+        if not problems:
+            return folder
+        damage.append(f"{folder.name}: {problems[0]}")
+    if damage:
+        raise UserError(
+            f"{out} has checkpoints, but none that this run can go on from ({damage[0]}). Restore"
+            " one, remove them to start afresh, or choose another --out"
+        )
+    return None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -122,6 +140,11 @@ def _join_optimizer(tensors: Mapping[str, torch.Tensor], rest: Mapping[str, Any]
         index, name = key.split("/", 1)
         state.setdefault(int(index), {})[name] = value
     return {"state": state, "param_groups": rest["param_groups"]}
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether `save_checkpoint` has written it, be it whole by now or not."""
+    return all((folder / name).is_file() for name in (STATE_FILE, MANIFEST_FILE))
 
 
 def _folders(out: Path) -> list[Path]:

@@ -201,9 +201,7 @@ class _Session:
         self.listeners = [listener, *closing]
         with closed_after(closing):
             if resume:
-                how = (
-                    f"going on from {folder}" if folder else "no valid checkpoint, starting afresh"
-                )
+                how = f"going on from {folder}" if folder else "no checkpoint, starting afresh"
                 self._note(progress.step, f"--resume: {how}")
             self._introduce(progress)
             with self.interrupt:

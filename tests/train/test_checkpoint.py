@@ -84,6 +84,30 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: str):
     assert newest_valid(tmp_path) == tmp_path / "checkpoint-1"
 
 
+def test_with_none_that_is_whole_nothing_is_started_over(tmp_path: Path):
+    model, optimizer = make_training()
+    step(model, optimizer)
+    folder = save_checkpoint(tmp_path, 1, snapshot(model, optimizer), keep=2)
+    (folder / "optimizer.safetensors").unlink()
+    with pytest.raises(UserError, match="none that .* go on from .checkpoint-1: optim.*missing"):
+        newest_valid(tmp_path)
+
+
+def test_another_programs_checkpoints_stay(tmp_path: Path):
+    theirs = tmp_path / "checkpoint-500"
+    theirs.mkdir()
+    (theirs / "trainer_state.json").write_text("{}")
+    with pytest.raises(UserError, match="none that this run can go on from"):
+        newest_valid(tmp_path)
+    model, optimizer = make_training()
+    step(model, optimizer)
+    for number in (1, 2, 501):
+        save_checkpoint(tmp_path, number, snapshot(model, optimizer), keep=1)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["checkpoint-500", "checkpoint-501"]
+    assert [path.name for path in theirs.iterdir()] == ["trainer_state.json"]
+
+
 def test_nothing_there(tmp_path: Path):
     assert newest_valid(tmp_path) is None
     assert newest_valid(tmp_path / "absent") is None
