@@ -12,11 +12,13 @@ from lawtune.data.privacy import mask
 from lawtune.data.split import near_duplicates_across
 from lawtune.errors import UserError
 from lawtune.files import require_creatable, sha256
+from lawtune.model.adapter import ADAPTER_WEIGHTS
 from lawtune.model.manager import TRAINING_CONFIG as TRAINING_CONFIG_FILE
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
 from lawtune.options import to_dict, validate
 from lawtune.prompt import PromptTemplate
 from lawtune.records import QAPair, fingerprint, read_qa
+from lawtune.train.checkpoint import newest_valid
 
 LISTED = 5
 """How many examples an error message lists."""
@@ -98,12 +100,20 @@ def check_out(out: Path, resume: bool) -> None:
     """Prove that `out` can be written to, without creating it, and that it holds no other run.
 
     Raises:
-        UserError: it cannot, or it holds a model or checkpoints and `resume` is not asked for.
+        UserError: it cannot, or it holds a model or checkpoints and `resume` is not asked for, or
+            `resume` is, and what it holds is damaged and cannot be made again from a checkpoint.
     """
     if out == Path():
         raise UserError("out is empty: give the folder to write to (. for this one is not enough)")
     require_creatable(out)
     if resume:
+        newest, model = newest_valid(out), (TRAINING_CONFIG_FILE, ADAPTER_WEIGHTS)
+        if newest is None and all((out / name).is_file() for name in model):
+            damage = "; ".join(verify_manifest(out))
+            raise UserError(
+                f"{out} holds a model that is damaged ({damage}), and no checkpoint to make it"
+                " again from: restore what is damaged, or choose another --out"
+            )
         return
     if (out / MANIFEST_FILE).exists() or (out / TRAINING_CONFIG_FILE).exists():
         raise UserError(f"{out} already holds a model; choose another --out, or remove it first")

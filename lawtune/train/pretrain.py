@@ -360,10 +360,15 @@ class _Run:
 
         Raises:
             UserError: that one was not kept, one of the two is of another run, or it is past the
-                end that the run is to have now.
+                end that the run is to have now; or only the finished model is left.
         """
         found = newest_valid(self.out)
         if found is None:
+            if (self.out / MODEL_FOLDER).exists():
+                raise UserError(
+                    f"{self.out} holds a model, but no checkpoint to go on from; choose another"
+                    " --out, or remove the model to start afresh"
+                )
             return None
         saved = load_checkpoint(found)
         refuse_another(saved.state["run"], self.identity, str(found))

@@ -408,6 +408,16 @@ def test_a_run_is_not_written_over(config: PretrainConfig):
         pretrain(config)
 
 
+def test_a_model_without_its_checkpoints_is_not_written_over(config: PretrainConfig):
+    made = pretrain(config)
+    for folder in Path(config.out).glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    before = (made.folder / "model.safetensors").read_bytes()
+    with pytest.raises(UserError, match="holds a model, but no checkpoint"):
+        pretrain(config, resume=True)
+    assert (made.folder / "model.safetensors").read_bytes() == before
+
+
 def test_a_window_longer_than_the_context_is_refused_before_anything_is_read(config):
     config = replace(config, train=replace(config.train, window=65))
     with pytest.raises(UserError, match=r"train\.window \(65\)"):

@@ -345,6 +345,33 @@ def test_resume_on_a_finished_run_does_nothing(make_config):
     assert "finished" in rows[-1]["text"]
 
 
+def test_a_finished_run_whose_card_was_edited_is_finished(make_config):
+    config = make_config()
+    folder = finetune(config).folder
+    (folder / "README.md").write_text("mine")
+    (folder / "training_curve.png").unlink()
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    assert finetune(config, resume=True).resumed_from == 9
+    assert (folder / "README.md").read_text() == "mine"
+
+
+def test_a_damaged_model_is_made_again_from_a_checkpoint_or_left_alone(make_config):
+    config = make_config()
+    folder = finetune(config).folder
+    path = folder / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    finetune(config, resume=True)
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-1])
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    with pytest.raises(UserError, match=r"is damaged \(adapter_model.safetensors: changed"):
+        finetune(config, resume=True)
+    assert path.read_bytes() == whole[:-1]
+
+
 def test_a_finished_run_is_not_taken_for_one_with_other_settings(make_config):
     finetune(make_config())
     with pytest.raises(UserError, match=r"train.epochs was 3, is 4"):
