@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from lawtune.config import ArchitectureConfig, PretrainConfig
+from lawtune.config import PretrainConfig
 from lawtune.data.encode import Window
 from lawtune.data.ngram_filter import FILTER_FILE, write_ngram_filter
 from lawtune.errors import StoppedError, UserError
 from lawtune.files import atomic_path, full_disk_is_told, require_writable, write_json
 from lawtune.model.load import resolve_device
 from lawtune.options import to_dict, validate
+from lawtune.train.architecture import build_model
 from lawtune.train.batches import Step, plan_by_tokens
 from lawtune.train.checkpoint import (
     Checkpoint,
@@ -34,6 +34,7 @@ from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.identity import pretraining_identity, refuse_another
 from lawtune.train.inputs import refuse_unfinished
 from lawtune.train.interrupt import Interrupt
+from lawtune.train.lock import only_run_in
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord, TrainingData
 from lawtune.train.loss import LossEngine
 from lawtune.train.memory import exhaustion_is_told
@@ -93,8 +94,8 @@ def pretrain(
 
     Raises:
         UserError: no source is given, the sources hold no text, the windows do not fit into the
-            model's context, or `out` cannot be written, holds another run (without `resume`) or one
-            with other settings (with it).
+            model's context, or `out` cannot be written, holds another run (without `resume`), one
+            with other settings (with it) or one at work.
     """
     with (
         exhaustion_is_told(_LESS_MEMORY),
@@ -112,6 +113,13 @@ def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Al
             f"train.window ({config.train.window}) must not exceed model.context"
             f" ({config.model.context})"
         )
+    with only_run_in(out, team):
+        return _train_model(config, resume, listener, team)
+
+
+def _train_model(
+    config: PretrainConfig, resume: bool, listener: Listener, team: Alone
+) -> Pretrained:
     text = _prepare(config, resume, listener, team)
     windows = Windows(text.tokens, config.train.window)
     device = resolve_device(config.train.device)
@@ -126,7 +134,7 @@ def _pretrain(config: PretrainConfig, resume: bool, listener: Listener, team: Al
     run = _Run(config, shared, windows, held_out, listener)
     progress = run.run(resume)
     result = Pretrained(
-        out / MODEL_FOLDER,
+        Path(config.out) / MODEL_FOLDER,
         sum(parameter.numel() for parameter in model.parameters()),
         progress.target_tokens,
         progress.seconds / 60,
@@ -182,37 +190,6 @@ def _write_model(
         text.tokenizer.save_pretrained(temporary)
         write_json(temporary / "pretraining.json", facts)
         write_ngram_filter(texts_read(text), temporary / FILTER_FILE)
-
-
-def build_model(config: ArchitectureConfig, tokenizer: Any) -> torch.nn.Module:
-    """A GPT-2 with random weights for a tokenizer, without dropout (few passes over the text).
-
-    Raises:
-        UserError: the width cannot be shared out among the heads.
-    """
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    if config.width % config.heads:
-        raise UserError(
-            f"model.width ({config.width}) must be a multiple of model.heads ({config.heads})"
-        )
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=config.context,
-            n_embd=config.width,
-            n_layer=config.layers,
-            n_head=config.heads,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            # What GPT-2's own `gelu_new` computes, in one pass over memory in place of six.
-            activation_function="gelu_pytorch_tanh",
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
 
 
 class _Run:

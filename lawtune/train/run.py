@@ -38,6 +38,7 @@ from lawtune.train.inputs import (
     read_splits,
 )
 from lawtune.train.interrupt import Interrupt
+from lawtune.train.lock import only_run_in
 from lawtune.train.loop import Hooks, Loop, LoopSettings, Progress, StepRecord
 from lawtune.train.loss import LossEngine
 from lawtune.train.memory import MemoryGuard, MemoryWatch, exhaustion_is_told, give_back
@@ -97,8 +98,8 @@ def finetune(
             processes (`lawtune.train.distributed`), in the first one alone.
 
     Raises:
-        UserError: anything that the user can mend (see `lawtune.train.inputs`), or a loss or
-            gradient that is not finite.
+        UserError: anything that the user can mend (see `lawtune.train.inputs`), another run at
+            work in `out`, or a loss or gradient that is not finite.
     """
     try:
         with exhaustion_is_told(), joined_team(config.train.device) as team:
@@ -144,7 +145,10 @@ def _finetune(
         measured = [pair.group for pair in splits[1].pairs] if splits[1] else []
         texts = read_texts(config.texts, subject.tokenizer, measured, config.train.seed)
         session = _Session(config, subject, encoded[0], encoded[1], texts, team)
-    return session.run(resume, listener)
+    with only_run_in(out, team):
+        with team.together():
+            check_out(out, resume)  # another run may have come and gone by now
+        return session.run(resume, listener)
 
 
 class _Session:

@@ -20,10 +20,11 @@ from lawtune.data.split import article_group, assign_split
 from lawtune.errors import UserError
 from lawtune.files import sha256
 from lawtune.model.decode import answer_greedily
+from lawtune.train.architecture import build_model
 from lawtune.train.held_out import HeldOut, sample_continuations
 from lawtune.train.loss import LossEngine
 from lawtune.train.outcome import versions
-from lawtune.train.pretrain import build_model, pretrain
+from lawtune.train.pretrain import pretrain
 from lawtune.train.pretrain_text import Text, prepare_text, texts_read
 from lawtune.train.throughput import training_flops
 from lawtune.train.tokenizer import RESERVED, train_tokenizer
@@ -416,6 +417,20 @@ def test_a_model_without_its_checkpoints_is_not_written_over(config: PretrainCon
     with pytest.raises(UserError, match="holds a model, but no checkpoint"):
         pretrain(config, resume=True)
     assert (made.folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_that_is_at_work_is_not_disturbed(config: PretrainConfig):
+    refused = []
+
+    def meanwhile(row: dict) -> None:
+        if row["event"] == "step" and row["step"] == 1:
+            for resume in (False, True):
+                with pytest.raises(UserError, match="another run is at work") as error:
+                    pretrain(config, resume)
+                refused.append(error)
+
+    pretrain(config, listener=meanwhile)
+    assert len(refused) == 2
 
 
 def test_a_window_longer_than_the_context_is_refused_before_anything_is_read(config):
