@@ -222,10 +222,18 @@ def _computed(
     return zip(spans, spread(team, range(len(batches)), run), strict=True)
 
 
+class _AlreadyThereError(Exception):
+    """Another run has written the same cache meanwhile."""
+
+
 def _write(
     target: Path, plan: Plan, compute: Compute, identity: dict[str, Any], team: Alone
 ) -> None:
-    """Fill `target`, batch by batch, so that no more than one is ever in memory."""
+    """Fill `target`, batch by batch, so that no more than one is ever in memory.
+
+    Two runs may fill it at once. The second to be done leaves the first one's, which may be being
+    read, in its place.
+    """
     shape = {"dtype": _DTYPES[plan.dtype], "shape": [plan.rows, plan.width]}
     header = json.dumps({_TENSOR: shape | {"data_offsets": [0, plan.size]}}).encode()
     # The data begin at a multiple of 64 bytes: spaces may follow the header's JSON.
@@ -241,6 +249,10 @@ def _write(
                     file.write(values.view(torch.uint8).numpy())
             write_json(folder / KEY_FILE, identity)
             write_manifest(folder)
+            if _read(target, identity, (plan.rows, plan.width))[0] is not None:
+                raise _AlreadyThereError
+    except _AlreadyThereError:
+        pass
     except OSError as error:
         raise UserError(
             f"cannot keep the frozen part's output, {plan.size / 1e6:,.0f} MB, in {target.parent}:"

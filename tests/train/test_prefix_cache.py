@@ -294,6 +294,21 @@ def test_a_kill_while_filling_leaves_nothing_that_is_taken_for_a_cache(tmp_path:
     assert "computed" in cache(engine, windows, tmp_path).note
 
 
+def test_a_cache_that_another_run_has_written_meanwhile_stays(tmp_path: Path):
+    windows, engine, inodes = make_windows(6), make_engine(), []
+    plan = engine.cache_plan(windows)
+
+    def compute(batch, rows: torch.Tensor) -> None:
+        if not inodes:
+            cache(make_engine(), windows, tmp_path)
+            inodes.extend(path.stat().st_ino for path in tmp_path.glob("prefix-*"))
+        engine.lower(batch, rows)
+
+    found = open_cache(plan, compute, tmp_path)
+    assert [path.stat().st_ino for path in tmp_path.iterdir()] == inodes and len(inodes) == 1
+    assert torch.equal(found.rows, cache(engine, windows).rows)
+
+
 def test_a_full_disk_is_a_message(tmp_path: Path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
