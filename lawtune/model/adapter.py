@@ -14,7 +14,7 @@ from lawtune.errors import UserError
 from lawtune.files import atomic_path, make_folder, read_json_object, write_json
 from lawtune.model.load import Base
 from lawtune.model.lora import quiet_peft
-from lawtune.model.manager import ModelManager
+from lawtune.model.manager import ADAPTER_CONFIG, TRAINING_CONFIG, ModelManager
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
 from lawtune.prompt import PromptTemplate
 
@@ -26,10 +26,8 @@ __all__ = [
     "write_manifest",
 ]
 
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADDED_ROWS = "added_rows.safetensors"
-TRAINING_CONFIG = "training_config.json"
 
 
 def add_marker_rows(model: Any, tokenizer: Any, missing: Mapping[str, str]) -> list[str]:
