@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USER_ERROR
     except PermissionError as error:
         # Another user's folder or file: pathlib raises wherever it is asked what is there.
-        print(f"lawtune: error: no permission for {error.filename}", file=sys.stderr)
+        print(f"lawtune: error: no permission for {error.filename or error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except StoppedError as error:
         if not error.said_elsewhere:

@@ -132,7 +132,8 @@ def full_disk_is_told(folder: Path, then: str = "go on with --resume") -> Iterat
         if number not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
-            f"no space left on the disk of {folder}. What was saved before is whole: make room,"
+            f"no space left on the disk of {getattr(error, 'filename', None) or folder}. What was"
+            " saved before is whole: make room,"
             f" and {then}"
         ) from error
 

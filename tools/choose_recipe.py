@@ -4,10 +4,9 @@
 
 Every trial learns from all of the starter's training pairs. A row that stands in ROWS.jsonl, of the
 same settings and as many pairs and questions, at least as many of them answered, is not computed
-again; the table of all rows is printed (with `--trials`
-and no name, no more than that). Several of these, each with rows of its own, can run side by side;
-`cat` joins their rows. With `--runs DIR` what was trained stays, and the same command goes on from
-what a run that was stopped has saved.
+again; the table of all rows is printed (with `--trials` and no name, no more than that). Several of
+these, each with rows of its own, can run side by side; `cat` joins their rows. With `--runs DIR`
+what was trained stays, and the same command goes on from what a run that was stopped has saved.
 """
 
 import argparse

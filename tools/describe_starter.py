@@ -3,7 +3,8 @@
     python tools/describe_starter.py RUN MACHINE
 
 RUN is the folder of `lawtune pretrain`; the card is written to its `model/README.md`. MACHINE is
-what it was trained on, and what befell the run, in words.
+what it was trained on, and what befell the run, in words. In the card that ships, what stands above
+the curve was mended by hand: that curve is of fewer documents than the figures.
 """
 
 import sys

@@ -14,7 +14,12 @@ from lawtune.errors import UserError
 from lawtune.files import atomic_path, make_folder, read_json_object, write_json
 from lawtune.model.load import Base
 from lawtune.model.lora import quiet_peft
-from lawtune.model.manager import ADAPTER_CONFIG, TRAINING_CONFIG, ModelManager
+from lawtune.model.manager import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    TRAINING_CONFIG,
+    ModelManager,
+)
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest, write_manifest
 from lawtune.prompt import PromptTemplate
 
@@ -26,7 +31,6 @@ __all__ = [
     "write_manifest",
 ]
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADDED_ROWS = "added_rows.safetensors"
 
 
@@ -126,10 +130,10 @@ def refuse_damaged(folder: Path) -> None:
 
     Raises:
         UserError: a file that bears on the model is not what its manifest knows. (A folder without
-            a manifest was made elsewhere: there is nothing to compare.)
+            one of ours was made elsewhere: there is nothing to compare.)
     """
-    damage = verify_manifest(folder) if (folder / MANIFEST_FILE).is_file() else []
-    if damage:
+    sealed = all((folder / name).is_file() for name in (MANIFEST_FILE, TRAINING_CONFIG))
+    if sealed and (damage := verify_manifest(folder)):
         raise UserError(f"{folder} is damaged ({damage[0]}): restore it, or train it anew")
 
 

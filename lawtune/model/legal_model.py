@@ -13,7 +13,12 @@ from lawtune.data.encode import as_words, encode_text, render_prompt, unknown_by
 from lawtune.data.privacy import mask
 from lawtune.errors import MissingBaseError, UserError
 from lawtune.files import is_folder, read_json
-from lawtune.model.adapter import ADAPTER_CONFIG, TRAINING_CONFIG, load_adapter
+from lawtune.model.adapter import (
+    ADAPTER_CONFIG,
+    TRAINING_CONFIG,
+    load_adapter,
+    refuse_damaged,
+)
 from lawtune.model.decode import (
     Generation,
     answer_greedily,
@@ -236,6 +241,7 @@ def require_model(name: str) -> None:
     if not _is_adapter(where):
         find_tokenizer(str(where))
         return
+    refuse_damaged(where)
     base = _base_of(where)
     with _missing_base_is_told(name):
         find_tokenizer(base)

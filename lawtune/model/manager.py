@@ -25,10 +25,11 @@ STARTER = "starter"
 
 TRAINING_CONFIG = "training_config.json"
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 EXPORT = "export.json"
 
 _REQUIRED = {
-    "adapter": (ADAPTER_CONFIG, "adapter_model.safetensors", "tokenizer.json", TRAINING_CONFIG),
+    "adapter": (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "tokenizer.json", TRAINING_CONFIG),
     "export": (EXPORT,),
     "model": ("config.json", TRAINING_CONFIG),
 }

@@ -3,13 +3,15 @@ only half written, or changed afterwards, shows itself."""
 
 from pathlib import Path
 
+from lawtune.data.ngram_filter import FILTER_FILE
 from lawtune.errors import UserError
 from lawtune.files import read_json_object, sha256, write_json
 
 MANIFEST_FILE = "manifest.json"
 
-_FOR_PEOPLE = (".md", ".png", ".jsonl")
-"""Endings of files that say how a model was made: it is the same without them."""
+_PARTS = (".json", ".safetensors", ".bin", ".model", ".jinja", "merges.txt", "vocab.txt")
+"""How the names of files end that a model is made of. Others (the card, the curve, logs, notes) are
+for people: it is the same without them."""
 
 
 def write_manifest(folder: Path) -> None:
@@ -22,8 +24,9 @@ def write_manifest(folder: Path) -> None:
 def verify_manifest(folder: Path) -> list[str]:
     """What is wrong with the folder, one line each; empty if every file is as it was written.
 
-    Files that the manifest does not know are no problem: users may add notes. Nor are those that
-    are for people alone (the card, the curve, the log): users may edit or delete them.
+    Files that the manifest does not know are no problem, nor are those that are for people alone:
+    users may add, edit or delete them. Without the filter of what the model has read, an evaluation
+    says that it cannot tell; only a changed one is a problem.
     """
     try:
         hashes = read_json_object(folder / MANIFEST_FILE)["files"]
@@ -38,10 +41,10 @@ def verify_manifest(folder: Path) -> list[str]:
         # A manifest is data from elsewhere: it must not make us read outside the folder.
         if Path(name).name != name:
             problems.append(f"{name}: not a file name")
-        elif path.suffix in _FOR_PEOPLE:
+        elif not name.endswith(_PARTS):
             continue
         elif not path.is_file():
-            problems.append(f"{name}: missing")
+            problems += [f"{name}: missing"] if name != FILTER_FILE else []
         else:
             try:
                 changed = sha256(path) != expected

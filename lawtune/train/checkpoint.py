@@ -46,8 +46,13 @@ def save_checkpoint(out: Path, step: int, checkpoint: Checkpoint, keep: int) -> 
 
     One of a later step is removed as well: it can only be damaged, or of a run given up. What
     other programs have put there under such a name stays.
+
+    Raises:
+        UserError: another program's checkpoint has that very name.
     """
     target = out / f"checkpoint-{step}"
+    if target.exists() and not _is_ours(target):
+        raise UserError(f"{target} is another program's and is left as it is: move it away")
     optimizer_tensors, optimizer_rest = _split_optimizer(checkpoint.optimizer)
     with atomic_path(target) as folder:
         folder.mkdir()

@@ -129,7 +129,13 @@ def _finetune(
         return FinetuneResult(out, metrics, saved["parameters"], steps, team.is_main)
     with team.together():
         check_settings(config)
-        check_out(out, resume)
+    with only_run_in(out, team):
+        return _prepared(config, resume, adapter, team).run(resume, listener)
+
+
+def _prepared(config: FinetuneConfig, resume: bool, adapter: str | None, team: Alone) -> "_Session":
+    with team.together():
+        check_out(Path(config.out), resume)
         if config.train.tensorboard:
             require_tensorboard()
         splits = read_splits(config)
@@ -144,11 +150,7 @@ def _finetune(
         ]
         measured = [pair.group for pair in splits[1].pairs] if splits[1] else []
         texts = read_texts(config.texts, subject.tokenizer, measured, config.train.seed)
-        session = _Session(config, subject, encoded[0], encoded[1], texts, team)
-    with only_run_in(out, team):
-        with team.together():
-            check_out(out, resume)  # another run may have come and gone by now
-        return session.run(resume, listener)
+        return _Session(config, subject, encoded[0], encoded[1], texts, team)
 
 
 class _Session:

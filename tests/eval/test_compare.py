@@ -309,6 +309,17 @@ def test_an_adapter_that_peft_alone_has_saved_compares(tmp_path, capsys, gpt2_ba
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_adapter_shows_before_the_first_model_is_asked(tmp_path, capsys, gpt2_base):
+    adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    with open(adapter / "adapter_model.safetensors", "ab") as file:
+        file.write(b"\0")
+    write_qa(tmp_path / "qa.jsonl", PAIRS[:4])
+    line = ["compare", str(gpt2_base), str(adapter), "--data", str(tmp_path / "qa.jsonl")]
+    assert main([*line, "--out", str(tmp_path / "out")]) == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_comparison_that_was_cut_off_goes_on(
     tmp_path, capsys, monkeypatch, gpt2_base, llama_base
 ):

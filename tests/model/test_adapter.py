@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2LMHeadModel
 
 from lawtune.config import LoraConfig
+from lawtune.data.ngram_filter import FILTER_FILE
 from lawtune.errors import UserError
 from lawtune.model.adapter import (
     add_marker_rows,
@@ -249,14 +250,28 @@ def test_the_manifest_shows_every_change(tmp_path: Path, gpt2_base: Path):
     assert "not JSON" in verify_manifest(folder)[0]
 
 
-def test_a_card_that_was_edited_or_a_curve_deleted_is_no_damage(tmp_path: Path, gpt2_base: Path):
+def test_only_what_a_model_is_made_of_can_be_damaged(tmp_path: Path, gpt2_base: Path):
     folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
-    for name in ("README.md", "training_curve.png", "training_log.jsonl"):
+    for name in ("README.md", "training_curve.png", "train.log", "nohup.out", FILTER_FILE):
         (folder / name).write_text("as made")
     write_manifest(folder)
     (folder / "README.md").write_text("mine")
     (folder / "training_curve.png").unlink()
+    # A console's log that lies there is written to after the manifest.
+    (folder / "train.log").write_text("as made, and more")
+    (folder / FILTER_FILE).write_text("of other texts")
+    assert verify_manifest(folder) == [f"{FILTER_FILE}: changed since it was written"]
+    (folder / FILTER_FILE).unlink()
     assert verify_manifest(folder) == [] and ModelManager(tmp_path).verify("adapter") == []
+    load_adapter(load_base(str(gpt2_base)), folder)
+
+
+def test_another_programs_manifest_tells_nothing(tmp_path: Path, gpt2_base: Path):
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+    (folder / "manifest.json").write_text('{"schema": 1}')
+    with pytest.raises(UserError, match="no list of files"):
+        load_adapter(load_base(str(gpt2_base)), folder)
+    (folder / "training_config.json").unlink()
     load_adapter(load_base(str(gpt2_base)), folder)
 
 

@@ -105,6 +105,8 @@ def test_another_programs_checkpoints_stay(tmp_path: Path):
         save_checkpoint(tmp_path, number, snapshot(model, optimizer), keep=1)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["checkpoint-500", "checkpoint-501"]
+    with pytest.raises(UserError, match="another program's"):
+        save_checkpoint(tmp_path, 500, snapshot(model, optimizer), keep=1)
     assert [path.name for path in theirs.iterdir()] == ["trainer_state.json"]
 
 

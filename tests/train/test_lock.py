@@ -23,6 +23,11 @@ def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path: Path):
         raise ZeroDivisionError
     with only_run_in(out, Alone()):
         assert list(out.iterdir()) == []
+    # What was made for it, and is empty, is gone.
+    assert sorted(path.name for path in tmp_path.iterdir()) == []
+    with only_run_in(out, Alone()):
+        (out / "made").touch()
+    assert (out / "made").exists()
 
 
 HOLD = """

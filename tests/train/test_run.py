@@ -21,7 +21,7 @@ from lawtune.config import FinetuneConfig, TrainConfig
 from lawtune.data.ngram_filter import FILTER_FILE, load_filters
 from lawtune.data.ngrams import hash_runs, words_of
 from lawtune.errors import UserError
-from lawtune.model.adapter import load_adapter, verify_manifest, write_manifest
+from lawtune.model.adapter import load_adapter, verify_manifest
 from lawtune.model.load import load_base
 from lawtune.options import to_dict, validate
 from lawtune.prompt import PromptTemplate
@@ -485,7 +485,6 @@ def test_what_was_learnt_can_be_found_again(make_config):
     assert len(load_filters(second.folder)) == 2
     # What an adapter without a filter has read is unknown, and so is what is made of it.
     (first.folder / FILTER_FILE).unlink()
-    write_manifest(first.folder)
     third = finetune(make_config(out="third"), adapter=str(first.folder))
     assert load_filters(third.folder) == []
 
