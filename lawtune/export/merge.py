@@ -24,6 +24,7 @@ from lawtune.errors import UserError
 from lawtune.files import (
     atomic_path,
     exists,
+    full_disk_is_told,
     read_json_object,
     require_creatable,
     sha256,
@@ -100,7 +101,7 @@ def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport
 
     Raises:
         UserError: it is no adapter, `out` is in the way, or the merged model is not equal (the
-            figure is said); nothing is left at `out` then.
+            figure is said); nothing is left at `out` then. Or the disk is full.
     """
     # `.` and a link to nothing cannot be replaced by their own names.
     folder, out = find_adapter(model), out.resolve()
@@ -117,7 +118,7 @@ def export_merged(model: str, out: Path, base: str | None = None) -> MergeReport
     untied = _untie(loaded.model)
     with quiet_peft():
         merged = loaded.model.merge_and_unload()
-    with atomic_path(out) as temporary:
+    with full_disk_is_told(out, "give the command again"), atomic_path(out) as temporary:
         merged.save_pretrained(temporary)
         save_tokenizer(temporary, loaded.tokenizer)
         loaded.template.save(temporary)

@@ -156,6 +156,18 @@ def test_what_cannot_be_merged_or_overwritten(tmp_path: Path, gpt2_base: Path):
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+def test_a_full_disk_is_told_and_nothing_left(tmp_path: Path, gpt2_base: Path, monkeypatch):
+    folder = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
+
+    def fill_up(*_: object):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(merge, "save_tokenizer", fill_up)
+    with pytest.raises(UserError, match="no space left on the disk of .*give the command again"):
+        export_merged(str(folder), tmp_path / "merged")
+    assert not list(tmp_path.glob("*merged*"))
+
+
 def test_a_damaged_adapter_is_not_exported(tmp_path: Path, gpt2_base: Path):
     adapter = tiny.save_adapter_folder(tmp_path / "adapter", gpt2_base)
     path = adapter / "adapter_model.safetensors"
