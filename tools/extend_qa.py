@@ -17,12 +17,12 @@ from dataclasses import replace
 
 from lawtune.config import QUESTION_TYPES, SPLITS, QuickstartConfig
 from lawtune.data.build import build, data_card, rank
-from lawtune.data.distractors import without_article
+from lawtune.data.distractors import said
 from lawtune.data.encode import token_counter
 from lawtune.data.split import near_duplicates_across
 from lawtune.files import write_text
 from lawtune.model.load import find_tokenizer
-from lawtune.records import QAPair, fingerprint, normalise, write_qa
+from lawtune.records import QAPair, fingerprint, write_qa
 from lawtune.starter import CORPUS, QA
 
 PER_TYPE = {"test": 600, "train": 2000}
@@ -71,12 +71,8 @@ def further(
 def without_wrong_choices(new: Sequence[QAPair], asked: Sequence[QAPair]) -> list[QAPair]:
     """Those of `new` whose answer is no distractor of `asked`: what a model has learnt to say, it
     would choose. A build sees to that for its own training pairs alone."""
-    wrong = {_said(text) for pair in asked for text in pair.distractors}
-    return [pair for pair in new if _said(pair.answer) not in wrong]
-
-
-def _said(answer: str) -> str:
-    return without_article(normalise(answer))
+    wrong = {said(text) for pair in asked for text in pair.distractors}
+    return [pair for pair in new if said(pair.answer) not in wrong]
 
 
 def balanced(known: Sequence[QAPair], new: Sequence[QAPair], seed: int) -> list[QAPair]:

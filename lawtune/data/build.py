@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lawtune.config import QUESTION_TYPES, SPLITS, BuildConfig
-from lawtune.data.distractors import choose_distractors, without_article
+from lawtune.data.distractors import choose_distractors, said
 from lawtune.data.library import Library, case_key
 from lawtune.data.open_api import OpenApiClient, fetch_records, is_api_source
 from lawtune.data.privacy import mask
@@ -28,7 +28,6 @@ from lawtune.records import (
     QAPair,
     Statute,
     fingerprint,
-    normalise,
     read_qa,
     write_qa,
 )
@@ -83,8 +82,8 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
 
     splits, spare, capped = _fill(candidates, objection, config, rejected)
     splits, repeats = drop_near_duplicates(splits, config.near_duplicate)
-    learnt = {without_article(normalise(pair.answer)) for pair in splits["train"]}
-    spare = [p for p in spare if without_article(normalise(p.answer)) not in learnt]
+    learnt = {said(pair.answer) for pair in splits["train"]}
+    spare = [p for p in spare if said(p.answer) not in learnt]
     for name in HELD_OUT:
         splits[name] = choose_distractors(splits[name], config.seed, spare)
     if not any(splits.values()):

@@ -33,6 +33,11 @@ def without_article(answer: str) -> str:
     return _ARTICLE_AT_THE_END.sub("", answer)
 
 
+def said(answer: str) -> str:
+    """What an answer says, however it is written: two of which this is the same are one choice."""
+    return without_article(normalise(answer))
+
+
 def choose_distractors(
     pairs: Sequence[QAPair], seed: int, pool: Sequence[QAPair] | None = None
 ) -> list[QAPair]:
