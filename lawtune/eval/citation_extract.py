@@ -292,6 +292,10 @@ class _Reader:
                 self._define(definition, name, former)
             if sub := p.SUBORDINATE.match(text, end):
                 name, end = subordinate(name, sub[1]), sub.end()
+        while self._found and self._found[-1].start >= start:
+            # 긴급명령제4조의시행에관한규정: that article is a part of the name.
+            self._found.pop()
+            self._statute = None
         self._named = self._last = _Law(name, former, start, end)
         self._skip = max(self._skip, end)
 

@@ -56,7 +56,7 @@ def marked(
 
     Args:
         citations: with `start`, `end` and `status`, as `lawtune cite` gives them. One that begins
-            within another is not marked (a statute's name may hold an article).
+            within another, as an older version's evaluation may hold, is not marked.
     """
     end = min(len(text), SHOWN)
     cited = [one for one in citations if one["start"] < end]
