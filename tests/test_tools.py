@@ -101,6 +101,56 @@ def test_the_rows_of_the_documents_are_known_by_their_settings(recipes):
 
 
 @pytest.fixture(scope="module")
+def tokenizers() -> ModuleType:
+    return load("choose_tokenizer")
+
+
+def test_a_unigram_tokenizer_keeps_every_text(tokenizers):
+    law = (CORPUS / "statutes" / "상가건물 임대차보호법.md").read_text("utf-8")
+    tokenizer = tokenizers.train_unigram([law, "過失"], 1500, 64)
+    text = " 제750조  ① 임차인은\n\n過失로 … 😀 €"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.convert_ids_to_tokens(tokenizer("750")["input_ids"]) == ["7", "5", "0"]
+    # 過 is too rare for a piece of its own.
+    assert len(tokenizer("過")["input_ids"]) == 3
+    assert len(tokenizer("임대차계약")["input_ids"]) <= 3
+    assert all(len(tokenizer(name)["input_ids"]) == 1 for name in tokenizers.RESERVED)
+
+
+def test_tokenizers_are_compared_at_the_cost_that_is_asked_for(
+    tokenizers, tmp_path, monkeypatch, capsys
+):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"corpus: {{sources: [{CORPUS / 'statutes' / '민법.md'}]}}\n"
+        "model: {vocabulary: 1000, layers: 1, width: 16, heads: 2, context: 64}\n"
+        "train: {max_minutes: 9, window: 64, batch_tokens: 2000, micro_batch_tokens: 1000,"
+        " evaluate_windows: 5}\n"
+    )
+    monkeypatch.setattr(tokenizers, "RECIPE", recipe)
+    trials = {"small": tokenizers.Trial("bpe", 600, 2), "large": tokenizers.Trial("bpe", 1200, 1)}
+    monkeypatch.setattr(tokenizers, "TRIALS", trials)
+    rows, runs = tmp_path / "rows.jsonl", tmp_path / "runs"
+    command = ["choose_tokenizer.py", str(rows), "--runs", str(runs), "--operations", "2e9"]
+    monkeypatch.setattr(sys, "argv", [*command, "--trials", *trials])
+    tokenizers.main()
+    printed = capsys.readouterr().out
+    small, large = map(json.loads, rows.read_text("utf-8").splitlines())
+    assert large["bytes_per_token"]["statute"] > small["bytes_per_token"]["statute"] > 1
+    for row in (small, large):
+        matrices = 12 * 16**2 * row["layers"] + 16 * row["vocabulary"]
+        # Attention and each window's first token come on top.
+        assert 0.8 < 6 * matrices * row["target_tokens"] / 2e9 < 1
+        assert 0 < row["bits_per_byte"]["statute"] < 8
+        assert f"| bpe, {row['vocabulary']:,} | {row['layers']} |" in printed
+    monkeypatch.setattr(tokenizers, "attempt", None)
+    tokenizers.main()
+    assert capsys.readouterr().out == printed
+
+
+@pytest.fixture(scope="module")
 def starter() -> ModuleType:
     return load("make_starter")
 

@@ -6,7 +6,7 @@ from typing import Any
 RESERVED = tuple(f"<unused{index}>" for index in range(100))
 """Tokens without a meaning of their own, kept free for prompt markers and users' own uses."""
 
-_BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
+BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> Any:
@@ -33,16 +33,16 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         min_frequency=2,
-        special_tokens=[_BOS, _EOS, _PAD, *RESERVED],
+        special_tokens=[BOS, EOS, PAD, *RESERVED],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        bos_token=_BOS,
-        eos_token=_EOS,
-        pad_token=_PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
         model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
