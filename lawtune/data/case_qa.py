@@ -63,7 +63,10 @@ _PROCEDURE = re.compile(
 
 
 def case_pairs(case: Case, library: Library, rejected: Counter[str]) -> Iterator[QAPair]:
-    """The pairs of one decision, an issue at a time. `rejected` counts the issues left out."""
+    """The pairs of one decision, an issue at a time. `rejected` counts the issues left out,
+    and a decision that has none."""
+    if not case.holdings:
+        rejected["case: no 판시사항"] += 1
     references = parse_article_references(case.cited_articles)
     overruled = any(changed for _, _, changed in library.citers.get(case_key(case), ()))
     for number, holding in case.holdings.items():

@@ -81,7 +81,10 @@ _ADNOMINAL = {4, 8}
 
 def statute_pairs(statute: Statute, rejected: Counter[str]) -> Iterator[QAPair]:
     """Explanations and applications of every article, each of one kind only, so that no two
-    questions share an answer. `rejected` counts the articles that serve for neither."""
+    questions share an answer. `rejected` counts the articles that serve for neither, and
+    a statute that has none."""
+    if not statute.articles:
+        rejected["law_explanation: no article in the statute"] += 1
     standing = [article for article in statute.articles if not article.deleted]
     titles = Counter(article.title for article in standing)
     said = {article.label: bigrams(render_article(article)) for article in standing}

@@ -57,6 +57,7 @@ def test_the_date_of_an_amendment_is_left_out():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"holdings": {}}, "no 판시사항"),
         ({"summaries": {}}, "no 판결요지 for the issue"),
         ({"summaries": {"": "불법영득의사의 뜻 " * 80}}, "판결요지 too long to be told whole"),
         ({"holdings": {"": "불법영득의사의 " * 30 + "의미"}}, "issue too long to be asked"),

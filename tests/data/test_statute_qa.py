@@ -196,6 +196,10 @@ def test_why_an_article_is_not_explained(made, reason):
     assert rejected == {f"law_explanation: {reason}": 1}
 
 
+def test_a_statute_without_articles_is_counted():
+    assert pairs_of() == ([], {"law_explanation: no article in the statute": 1})
+
+
 def test_an_explanation_names_its_article_once():
     text = "계약은 당사자가 서면으로 통지하여 해지한다."
     numbered = [
