@@ -87,8 +87,7 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     for name in HELD_OUT:
         splits[name] = choose_distractors(splits[name], config.seed, spare)
     if not any(splits.values()):
-        why = "; ".join(f"{reason} ({count})" for reason, count in rejected.most_common(5))
-        told = f" ({why})" if why else ""
+        told = _told([read.skipped, rejected])
         raise UserError(f"no question could be built from {', '.join(sources)}{told}")
     statistics = _statistics(splits, count_tokens, config)
     statistics["sources"] = {
@@ -106,6 +105,16 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
     ]
     statistics["personal_data_masked"] = dict(masked)
     return Built(splits, statistics)
+
+
+def _told(losses: Sequence[Losses]) -> str:
+    """The commonest losses in brackets, each with its first example, where one is kept: nothing is
+    written that could be looked into."""
+    said = []
+    for reason, count in sum(losses, Counter()).most_common(5):
+        example = next((one.examples[reason][0] for one in losses if reason in one.examples), None)
+        said.append(f"{reason} ({count}{f': {example}' if example else ''})")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def write_built(built: Built, out: Path) -> None:

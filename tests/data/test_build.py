@@ -385,6 +385,10 @@ def test_sources_that_give_nothing(tmp_path):
     short.write_text('{"question": "가", "answer": "나"}')
     with pytest.raises(UserError, match="no question could be built"):
         build([str(short)], BuildConfig(), count_tokens)
+    bare = tmp_path / "bare.md"
+    bare.write_text("# 시험법\n\n### 제1조(목적)\n이 법은 시험을 목적으로 한다.\n")
+    with pytest.raises(UserError, match=r"no front matter \(1: .*bare\.md\)"):
+        build([str(bare)], BuildConfig(), count_tokens)
     bad = tmp_path / "bad.csv"
     bad.write_text("question,answer\n가,\n")
     with pytest.raises(UserError, match=r"bad\.csv, line 2"):
