@@ -18,7 +18,7 @@ from lawtune.data.outline import Outline
 from lawtune.data.provisions import clean, one_line, parse_article, split_numbered, to_iso_date
 from lawtune.errors import UserError
 from lawtune.files import exists, parse_json, read_text
-from lawtune.records import Article, Case, Guidance, Interpretation, Statute
+from lawtune.records import Article, Case, Guidance, Interpretation, Statute, composed
 
 Record = Statute | Case | Interpretation | Guidance
 
@@ -108,12 +108,13 @@ def read_source(path: Path, report: ReadReport) -> Iterator[Record]:
 
 def parse_markdown(text: str, origin: str, report: ReadReport) -> Statute | Case | None:
     """One Markdown document as a statute or a decision; None (counted) if it is neither."""
-    match = _FRONT_MATTER.match(text.replace("\r\n", "\n"))
+    text = composed(text)
+    match = _FRONT_MATTER.match(text)
     if not match:
         report.skip("no front matter", origin)
         return None
     meta = _parse_front_matter(match[1])
-    body = text.replace("\r\n", "\n")[match.end() :]
+    body = text[match.end() :]
     if meta.get("사건번호"):
         return _parse_case(meta, body, origin, report)
     if meta.get("법령구분") or any(_ARTICLE.match(line) for line in body.split("\n")):
@@ -300,7 +301,7 @@ def _case_sections(body: str) -> dict[str, str]:
 
 def _parse_json(text: str, file: Path, report: ReadReport) -> Interpretation | Guidance | None:
     try:
-        row = parse_json(text, file)
+        row = parse_json(composed(text), file)
     except UserError as error:
         report.skip("not JSON", str(error))
         return None

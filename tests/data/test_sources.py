@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,12 @@ def test_windows_line_ends_change_nothing():
     assert parse(CASE_FLAT.replace("\n", "\r\n"))[0] == parse(CASE_FLAT)[0]
 
 
+@pytest.mark.parametrize("text", [STATUTE_LEGALIZE, STATUTE_FLAT, CASE_LEGALIZE, CASE_FLAT])
+def test_decomposed_hangul_and_old_line_ends_change_nothing(text):
+    """As macOS and some converters write them."""
+    assert parse(unicodedata.normalize("NFD", text).replace("\n", "\r"))[0] == parse(text)[0]
+
+
 @pytest.mark.parametrize("text", [CASE_LEGALIZE, CASE_FLAT])
 def test_a_decision_in_both_layouts(text):
     case, report = parse(text)
@@ -384,6 +391,15 @@ def test_a_reply(tmp_path):
         statutes=("시험법 제1조",),
         origin=str(path),
     )
+
+
+def test_a_reply_in_decomposed_hangul_is_the_same(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(REPLY, ensure_ascii=False), encoding="utf-8")
+    composed = read(path)[0]
+    text = unicodedata.normalize("NFD", path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
+    assert read(path)[0] == composed
 
 
 def test_a_replys_disclaimer_and_nameless_provisions_are_left_out(tmp_path):
