@@ -22,7 +22,7 @@ from lawtune.records import Article, Case, Guidance, Interpretation, Statute, co
 
 Record = Statute | Case | Interpretation | Guidance
 
-_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?)\n---[ \t]*\n", re.DOTALL)
 # ### 제14조의2(제목), with or without its text behind it; **제3조(제목)** with it.
 _ARTICLE = re.compile(
     r"^(?:#{2,6}|\*\*(?=제\s*\d+\s*조[^()]{,8}\(.*\)\*\*))\s*"

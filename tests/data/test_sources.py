@@ -278,6 +278,11 @@ def test_front_matter_as_it_comes(front, case_number, title):
     assert (case.number, case.title, case.date) == (case_number, title, "2018-10-30")
 
 
+def test_front_matter_may_have_blanks_around_its_marks():
+    text = STATUTE_FLAT.replace("---\n", "--- \t\n")
+    assert parse("\n \n" + text)[0] == parse(STATUTE_FLAT)[0]
+
+
 @pytest.mark.parametrize("day", ["", "미상", "2018-02-30"])
 def test_a_decision_without_a_date_is_counted(day):
     case, report = parse(f"---\n사건번호: 2013다1\n선고일자: {day}\n---\n본문\n")
