@@ -36,7 +36,8 @@ _POINTS_BACK = re.compile(
     r"|(?P<vague>(?<![가-힣])위와 같은|위와 같이|앞서 본|위에서 본|위의 )"
 )
 _NAMED_BEFORE = {"법": r"법", "조": r"제\d+조", "항": r"제\d+항", "호": r"제\d+호"}
-_TABLE = re.compile(r"[│┃├─┌└┐┘━|]{2,}|[│┃]")
+_TABLE = re.compile(r"[│┃├─┌└┐┘━|]{2,}|[│┃]|\|\s*:?-{3,}:?\s*\|")
+"""Drawn with lines, or below a header's |---|."""
 _STATED_OUTCOME = re.compile(r"사례(?:\s*\(?.*\))?$")
 _LABEL = re.compile(r"^(?:제\d+(항|호)(?:의\d+)?|[가-힣](목)) ")
 _LEVELS = {"항": 1, "호": 2, "목": 3}

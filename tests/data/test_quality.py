@@ -22,6 +22,7 @@ SOUND = QAPair("누가 책임집니까?", "고의 또는 과실로 손해를 가
     [
         (SOUND.answer, None),
         ("다음과 같다.\n┌──┬──┐\n│가│나│", "answer holds a table"),
+        ("다음과 같다. | 구분 | 금액 | |:---|---:| | 가 | 10원 |", "answer holds a table"),
         ("배상할 책임이 있고,", "answer ends in mid-sentence"),
         ("배상(이하 생략 한다.", "answer opens a bracket or quotation and does not close it"),
         (
