@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-DASHES = "-‐‑‒–—―−－"
-"""What stands between the parts of a number."""
+DASHES = "-‐‑‒–—―−－ㅡ"
+"""What stands between the parts of a number; the last is the vowel that many type for a dash."""
 
 _DASH = f"[{DASHES}]"
 _YEAR_MONTH_DAY = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -21,6 +21,8 @@ _NO_COMPANY = "".join(
     for after in ("", " ", ": ", " : ", "[(]")
 )
 
+# Two letters each, as a look-behind takes no words of different lengths: the last of 우체국.
+_BANK = "은행|뱅크|농협|수협|신협|금고|체국"
 _ACCOUNT = rf"(?=(?:{_DASH}?\d){{10,16}}(?!\d))(?:\d{{10,14}}|\d{{2,6}}(?:{_DASH}\d{{1,8}}){{2,3}})"
 
 _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
@@ -57,11 +59,11 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
         "[전자우편]",
     ),
     # Bank accounts have no common shape: ten digits or more (a date has eight), in one to four
-    # groups, near a word that says so.
+    # groups, near a word that says so. A number that 제 stands before is a document's.
     "account_number": (
         re.compile(
-            rf"(?<=계좌|은행|뱅크|농협|수협)[^\n\d]{{0,20}}?(?<!\d){_ACCOUNT}(?!\d|-\d)"
-            rf"|(?<![\d-]){_ACCOUNT}(?=\s?\([가-힣 ]{{0,10}}(?:은행|뱅크|농협|수협))"
+            rf"(?<=계좌|{_BANK})[^\n\d]{{0,20}}?(?<![\d제]){_ACCOUNT}(?!\d|-\d)"
+            rf"|(?<![\d-]){_ACCOUNT}(?=\s?\([가-힣 ]{{0,10}}(?:{_BANK}))"
         ),
         "[계좌번호]",
     ),
