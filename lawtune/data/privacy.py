@@ -6,7 +6,6 @@ a digit and Hangul.
 
 import re
 from collections import Counter
-from collections.abc import Callable
 
 DASHES = "-‐‑‒–—―−－ㅡ"
 """What stands between the parts of a number; the last is the vowel that many type for a dash."""
@@ -69,6 +68,8 @@ _PATTERNS: dict[str, tuple[re.Pattern[str], str]] = {
     ),
 }
 _ACCOUNT_DIGITS = re.compile(rf"{_ACCOUNT}$")
+# Full-width digits, of old documents, as KoGPT-2's tokenizer reads them: place by place.
+_HALF_WIDTH = {ord("０") + digit: str(digit) for digit in range(10)}
 # Every kind has three digits in a row or an @: most texts are done with at a glance.
 _WORTH_A_LOOK = re.compile(r"\d{3}|@")
 
@@ -83,15 +84,18 @@ def mask(text: str) -> tuple[str, Counter[str]]:
     found: Counter[str] = Counter()
     if not _WORTH_A_LOOK.search(text):
         return text, found
+    plain = text.translate(_HALF_WIDTH)
     for kind, (pattern, label) in _PATTERNS.items():
-        text, count = pattern.subn(_replacement(kind, label), text)
-        if count:
-            found[kind.removesuffix("_bare")] += count
+        # From the end, so that what is replaced moves no place that is still to come.
+        for start, end in reversed([_place(kind, match) for match in pattern.finditer(plain)]):
+            text = text[:start] + label + text[end:]
+            plain = plain[:start] + label + plain[end:]
+            found[kind.removesuffix("_bare")] += 1
     return text, found
 
 
-def _replacement(kind: str, label: str) -> str | Callable[[re.Match[str]], str]:
+def _place(kind: str, match: re.Match[str]) -> tuple[int, int]:
+    """Where the personal data of a match stands: the words between 계좌 and the number stay."""
     if kind != "account_number":
-        return label
-    # Keep the words between 계좌 and the number.
-    return lambda match: _ACCOUNT_DIGITS.sub(label, match[0])
+        return match.span()
+    return match.end() - len(_ACCOUNT_DIGITS.search(match[0])[0]), match.end()

@@ -22,11 +22,11 @@ CACHED_TOKENS = 16_384
 COLDEST = 1e-3
 """A temperature below this is greedy: dividing by it leaves no other token, or no number."""
 
-_BOUNDARY = re.compile(rf"[^0-9A-Za-z@._%+()\s{re.escape(DASHES)}]|[A-Za-z]\s")
+_BOUNDARY = re.compile(rf"[^\dA-Za-z@._%+()\s{re.escape(DASHES)}]|[A-Za-z]\s")
 """After this, no earlier character can be part of a number or address that is still growing, unless
 the number's bank is being named behind it."""
 
-_BANK_TO_COME = re.compile(r"[0-9]\s?\([가-힣 ]{0,12}$")
+_BANK_TO_COME = re.compile(r"\d\s?\([가-힣 ]{0,12}$")
 """A number, and behind it what may become the name of its bank (`lawtune.data.privacy`)."""
 
 

@@ -133,6 +133,17 @@ def test_numbers_of_the_law_stay(text):
     assert mask(text) == (text, {})
 
 
+def test_full_width_digits_are_digits():
+    """As old documents have them, and as KoGPT-2's tokenizer reads them; elsewhere they stay."""
+    text = "제７５０조, 주민등록번호 ８８０１０１－１２３４５６７, 전화 ０１０－１２３４－５６７８"
+    assert mask(text) == (
+        f"제７５０조, 주민등록번호 {RESIDENT}, 전화 [전화번호]",
+        {"resident_number": 1, "phone": 1},
+    )
+    text = "１１０-１２３-４５６７８９(신한은행), 계좌번호 １１０１２３４５６７８９"
+    assert mask(text) == ("[계좌번호](신한은행), 계좌번호 [계좌번호]", {"account_number": 2})
+
+
 def test_several_kinds_in_one_text():
     text, found = mask("a@b.kr, 010-1111-2222와 02-333-4444, 900101-2345678")
     assert text == f"[전자우편], [전화번호]와 [전화번호], {RESIDENT}"
