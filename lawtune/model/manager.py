@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from lawtune.errors import UserError
-from lawtune.files import is_folder, read_json
+from lawtune.files import exists, is_folder, read_json
 from lawtune.model.manifest import MANIFEST_FILE, verify_manifest
 
 ROOT_VARIABLE = "LAWTUNE_ROOT"
@@ -104,6 +104,8 @@ class ModelManager:
         """
         folder = self.root / name if _is_model(self.root / name) else Path(name).expanduser()
         root = self.root.resolve()
+        if not exists(folder) and root in (root / name).resolve().parents:
+            raise self._unknown(name)
         # Resolved first: neither `..` nor a link may lead out of the root.
         if root not in folder.resolve().parents:
             raise UserError(f"refusing to remove {name}: it does not lie under {self.root}")
@@ -149,8 +151,11 @@ class ModelManager:
         folder = self.resolve(name)
         if isinstance(folder, Path) and _is_model(folder):
             return folder
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UserError:
         known = ", ".join(self._name(f) for f in sorted(self._folders(self.root, DEPTH)))
-        raise UserError(f"no model {name} under {self.root}; there are: {known or 'none'}")
+        return UserError(f"no model {name} under {self.root}; there are: {known or 'none'}")
 
     def _folders(self, folder: Path, depth: int, inside: bool = False) -> Iterator[Path]:
         """Model folders from `folder` down (only below it with `inside`), hidden ones and

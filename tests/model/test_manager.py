@@ -107,6 +107,8 @@ def test_remove_refuses_what_is_not_its_own(root: Path, pristine: Path):
         ("", "does not lie under"),
         (str(root), "does not lie under"),
         (str(root / "data"), "not a model folder"),
+        ("quickstrat", "no model quickstrat under .*; there are: "),
+        ("quickstart/checkpoint-8", "no model quickstart/checkpoint-8 under .*; there are: "),
         ("quickstart", "other models lie inside"),
     ]:
         with pytest.raises(UserError, match=message):
