@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -187,9 +188,10 @@ def _encoding_advice(raw: bytes, path: Path) -> str:
         raw.decode("cp949")
     except UnicodeDecodeError:
         return "not UTF-8 text"
+    given, made = shlex.quote(path.name), shlex.quote(f"utf8-{path.name}")
     return (
         f"this is CP949 (EUC-KR) text, not UTF-8; convert it with"
-        f" `iconv -f CP949 -t UTF-8 {path.name} > utf8-{path.name}`"
+        f" `iconv -f CP949 -t UTF-8 {given} > {made}`"
     )
 
 

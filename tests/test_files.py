@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,16 @@ def test_cp949_is_recognised_and_the_line_named(tmp_path):
     path.write_bytes(b"ascii\n" + "민법 제750조".encode("cp949"))
     with pytest.raises(UserError, match=r"line 2: this is CP949 .*`iconv -f CP949"):
         files.read_text(path)
+
+
+def test_the_command_that_converts_a_file_stands_as_it_is(tmp_path):
+    """Statutes' names have blanks in them."""
+    path = tmp_path / "개인정보 보호법.md"
+    path.write_bytes("민법 제750조".encode("cp949"))
+    with pytest.raises(UserError) as error:
+        files.read_text(path)
+    words = shlex.split(re.search("`(.*)`", str(error.value))[1])
+    assert words[5:] == ["개인정보 보호법.md", ">", "utf8-개인정보 보호법.md"]
 
 
 def test_bytes_of_no_known_encoding(tmp_path):
