@@ -20,7 +20,11 @@ from lawtune.records import Interpretation, QAPair, Source
 _BULLET = re.compile(
     r"(?m)^\s*(?:[□☐◦ㅇ▪■▶※](?![□◦○ㅇ])|○(?=\W))|(?<!\S)[◦○ㅇ](?!\S)|(?<!□)□(?!\S)|[☐▪■▶※]"
 )
-_HIDDEN_NAME = re.compile(r"[○◯△□◇●ㅇ](?:\s?[○◯△□◇●ㅇ]|[가-힣])")
+# OO은행, xx지주 and 00생명 as well; 100일, 1,000원 and 10:00부터 are numbers.
+_HIDDEN_NAME = re.compile(
+    r"[○◯△□◇●ㅇ](?:\s?[○◯△□◇●ㅇ]|[가-힣])"
+    r"|(?:(?<![A-Za-z\d])(?:[Oo]{2,}|[Xx]{2,})|(?<![\d.,:])0{2,})(?=\s?[가-힣])"
+)
 
 
 def make_pairs(library: Library, rejected: Counter[str]) -> Iterator[QAPair]:

@@ -29,8 +29,16 @@ def test_a_lists_marks_go_and_nothing_else(answer, tidied):
     assert pair.answer == tidied
 
 
-@pytest.mark.parametrize("hidden", ["○○저축은행은", "ㅇㅇ 은행은", "ㅇ은행은", "□□카드는"])
+@pytest.mark.parametrize(
+    "hidden",
+    ["○○저축은행은", "ㅇㅇ 은행은", "ㅇ은행은", "□□카드는", "OO은행은", "xx지주는", "00생명은"],
+)
 def test_nothing_is_learnt_of_somebody_whose_name_is_hidden(hidden):
     """Without its marks, what holds for one bank would be said of all."""
     pairs, rejected = pairs_of("허용되는지 여부", f"다만, {hidden} 대주주에 해당합니다.")
     assert pairs == [] and rejected.total() == 1
+
+
+def test_numbers_and_words_in_latin_letters_hide_no_name():
+    text = "1,000원과 10:00부터 100일, 0.00 이하를 TOO가 FOO에 5.00퍼센트로 정한다."
+    assert pairs_of("허용되는지 여부", text)[0]
