@@ -90,6 +90,7 @@ class _Reader:
         self._last = self._named = _Law(None)
         self._aliases: dict[str, _Law] = {}
         self._open: list[_Law] = []
+        self._noted = _Law(None)
         self._quoting: list[_Law] = []
         self._skip = 0
         self._private_end = -1
@@ -126,6 +127,8 @@ class _Reader:
         elif mark == ")":
             if self._open:
                 before = self._open.pop()
+                # A note that names no statute of its own leaves the one of the note before it.
+                self._noted = self._last if self._last != before else self._noted
                 self._last = before if before.name else self._last
         elif mark == "“" or (mark == '"' and not self._quoting):
             self._quoting.append(self._last)
@@ -134,7 +137,7 @@ class _Reader:
                 before = self._quoting.pop()
                 self._last = before if before.name else self._last
         else:
-            self._open, self._quoting = [], []
+            self._open, self._quoting, self._noted = [], [], _Law(None)
 
     def _on_bracket(self, match: re.Match[str]) -> None:
         inner = match[0][1:-1].strip()
@@ -154,6 +157,9 @@ class _Reader:
 
     def _on_same(self, match: re.Match[str]) -> None:
         word = re.sub(r"\s|^(?:같은|동|위|이|본|당해|그)\s*", "", match[0])
+        if self._open and self._noted.name and match[0][0] in "같동":
+            # … 하여야 하고(민법 제750조), … 한다(같은 법 제751조): that of the note before.
+            self._last = self._noted
         base = self._last.name
         self._refer(match, self._relative(base, word) if base else None)
 
@@ -297,6 +303,8 @@ class _Reader:
             self._found.pop()
             self._statute = None
         self._named = self._last = _Law(name, former, start, end)
+        # Named in the text itself, or in this note: no longer that of the note before.
+        self._noted = _Law(None)
         self._skip = max(self._skip, end)
 
     def _define(self, definition: re.Match[str], law: str, former: bool) -> None:

@@ -235,6 +235,19 @@ def test_the_note_of_a_former_version_hides_nothing_behind_it():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "law"),
+    [
+        ("책임을 지고(민법 제750조), 뜻을 밝히며(필요한 때), 또는(같은 법 제760조)", "민법"),
+        ("책임을 진다(민법 제750조). 상법 제3조는 따로 정한다(같은 법 제4조)", "상법"),
+        ("책임을 진다(민법 제750조 및 상법 제3조), 그 밖에는(동법 제4조)", "상법"),
+        ("책임을 진다(민법 제750조).\n\n그 밖에는(같은 법 제4조)", "근로기준법"),
+    ],
+)
+def test_same_law_in_a_note_is_that_of_the_note_before(text, law):
+    assert extract(f"근로기준법이 문제 된 사건에서 {text}")[-1].law == law
+
+
 def test_a_quotation_speaks_of_the_statute_it_quotes():
     text = (
         '한국도로공사법 제13조의3이 "정부투자기관관리기본법 제18조의 임원 외에 제12조의2에 의하여'
