@@ -223,6 +223,12 @@ def test_what_is_no_citation(text):
     assert extract(text) == []
 
 
+@pytest.mark.parametrize("called", ["처벌규정인", "양벌규정인", "예외 규정인", "판단 기준인"])
+def test_a_provision_called_what_it_is_remains_a_citation(called):
+    text = f"이자제한법은 최고이자율을 정하고, 그 {called} 제8조 제1항은 따로 정한다"
+    assert citation_keys(text) == ["이자제한법 제8조"]
+
+
 def test_the_note_of_a_former_version_hides_nothing_behind_it():
     text = (
         "구 공공기관법(2011. 3. 29. 법률 제10465호 개인정보 보호법 부칙 제2조로 폐지) 제11조"
