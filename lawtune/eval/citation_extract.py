@@ -55,13 +55,15 @@ Found = StatuteCitation | CaseCitation
 @dataclass(frozen=True)
 class _Law:
     """A statute that the text has named, and where; `name` None: what it refers to is unknown;
-    `far`: named elsewhere than beside the article."""
+    `far`: named elsewhere than beside the article; `private`: an article of a contract or the like
+    was named since, whose bare articles follow."""
 
     name: str | None
     former: bool = False
     start: int = -1
     end: int = -1
     far: bool = False
+    private: bool = False
 
 
 def extract(given: str, names: Names | None = None) -> list[Found]:
@@ -326,6 +328,7 @@ class _Reader:
             if spelt:
                 # Nor is a 같은 조 behind it any statute's.
                 self._private_end, self._statute = end, None
+                self._last = replace(self._last, private=True)
             return
         previous, prefix = self._statute, ""
         if addendum := p.BARE_ADDENDUM.search(text[max(0, start - 40) : start]):
@@ -370,8 +373,11 @@ class _Reader:
         if 0 <= self._private_end <= start and p.LIST.match(text[self._private_end : start]):
             return None, start
         law = self._last
-        if self._quoting and self._quoting[-1].name:
-            law = self._quoting[-1]
+        around = self._quoting[-1] if self._quoting else law
+        if around.name and not around.private:
+            law = around
+        if law.private:
+            return _Law(None), start
         if p.IN_FORCE.search(text[max(0, start - 4) : start]):
             law = replace(law, former=False)
         return replace(law, far=True), start

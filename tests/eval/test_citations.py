@@ -229,6 +229,22 @@ def test_a_provision_called_what_it_is_remains_a_citation(called):
     assert citation_keys(text) == ["이자제한법 제8조"]
 
 
+@pytest.mark.parametrize(
+    ("text", "law"),
+    [
+        ("정관 제8조는 임원의 수를 정하고, 총회의 소집은 따로 제11조 제2항에서", None),
+        ("독일 형법 제269조는 그렇게 정하고, 이와 달리 제267조는", None),
+        ("정관 제8조는 임원의 수를 정한다. 민법은 이와 달리 제11조에서", "민법"),
+        ("정관 제8조는 임원의 수를 정하고, 같은 법은 이와 달리, 같은 법 제11조에서", "상법"),
+        ("대표이사의 권한은 넓으나(정관 제8조 참조) 무제한은 아니어서, 제11조에서", "상법"),
+        ('정관 제8조는 "민법이 이사의 권한에 관하여 정하는 바에 따라 제59조의 방법으로"', "민법"),
+    ],
+)
+def test_a_bare_article_behind_a_contracts_is_not_the_statutes(text, law):
+    found = extract(f"상법의 회사에 관한 규정이 적용된다. {text}")
+    assert [one.law for one in found][-1] == law
+
+
 def test_the_note_of_a_former_version_hides_nothing_behind_it():
     text = (
         "구 공공기관법(2011. 3. 29. 법률 제10465호 개인정보 보호법 부칙 제2조로 폐지) 제11조"
