@@ -217,7 +217,7 @@ def _overlaps(item: ChoiceQuestion) -> float:
 def _every_choice(asked: Sequence[_Asked]) -> list[QAPair]:
     """What the data's fingerprint is taken of: the right choice of each question, then all."""
     return [
-        QAPair(one.item.question, choice)
+        replace(one.item.pair(), answer=choice)
         for one in asked
         for choice in (one.item.choices[one.item.answer], *one.item.choices)
     ]

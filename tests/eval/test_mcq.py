@@ -4,6 +4,7 @@ transformers' own logits."""
 import json
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -159,6 +160,17 @@ def test_the_report_has_the_shape_of_every_report():
         for some in (questions_of(1), other)
     ]
     assert signatures[0] != signatures[1]
+
+
+@pytest.mark.parametrize("change", [{"type": "law_application"}, {"group": "민법 제750조"}])
+def test_the_type_and_the_group_of_a_question_are_signed(change):
+    """They decide the prompt and the intervals."""
+    model, (question,) = FakeModel(table([1, 3, 0, 0])), questions_of(1)
+    plain, changed = (
+        evaluate_choices(model, [some], CONFIG).signature
+        for some in (question, replace(question, **change))
+    )
+    assert plain != changed
 
 
 def test_no_question_is_an_error_of_the_user():
