@@ -436,6 +436,13 @@ def test_what_stands_in_double_marks_are_the_articles_words(text, status, index)
     assert statuses(text, index) == [status]
 
 
+@pytest.mark.parametrize("form", ['{}: "{}"', "**{}**: “{}”", "{}： “{}”"])
+def test_a_quotation_behind_a_colon_is_compared(form, index):
+    text = "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 그 손해를 배상할 {}."
+    for word, status in (("책임이 있다", "verified"), ("의무는 없다", "mismatch")):
+        assert statuses(form.format("민법 제750조", text.format(word)), index) == [status]
+
+
 def test_same_articles_quotation_is_compared(index):
     for word, status in (("1회", "verified"), ("2회", "mismatch")):
         text = f"근로기준법 제43조 제1항, 같은 조 제2항은 “임금은 매월 {word} 이상”이라고 한다"
