@@ -102,7 +102,7 @@ _BEFORE_QUOTE = (
 # made shorter, unless the text says 라고 규정하고. A straight mark right behind 제1항 closes.
 QUOTE = re.compile(
     rf"{_BEFORE_QUOTE}\s*(?:(?<!\d[항호조])(?<![\d목])\"([^\"]{{10,800}})\"|“([^”]{{10,800}})”"
-    r"|‘([^’]{10,800})’\s*(?:이?라?고|와 같이|이라는)\s*[가-힣])"
+    r"|(?:‘([^’]{10,800})’|'([^']{10,800})')\s*(?:이?라?고|와 같이|이라는)\s*[가-힣])"
 )
 EVENT = re.compile(
     rf"(?P<case>(?<![\d])(?:{NUMBER})(?!\d))"

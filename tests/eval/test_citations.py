@@ -443,6 +443,15 @@ def test_a_quotation_behind_a_colon_is_compared(form, index):
         assert statuses(form.format("민법 제750조", text.format(word)), index) == [status]
 
 
+@pytest.mark.parametrize("marks", ["‘{}’", "'{}'"])
+def test_single_marks_of_either_kind_are_compared_where_the_text_says_so(marks, index):
+    quote = "고의 또는 과실로 인한 위법행위로 타인에게 손해를 가한 자는 {} 배상할 책임이 있다"
+    for word, status in (("그 손해를", "verified"), ("그 두 배를", "mismatch")):
+        text = f"민법 제750조는 {marks.format(quote.format(word))}"
+        assert statuses(f"{text}고 규정하고 있다", index) == [status]
+        assert statuses(f"{text}의 원칙을 말한다", index) == ["verified"]
+
+
 def test_same_articles_quotation_is_compared(index):
     for word, status in (("1회", "verified"), ("2회", "mismatch")):
         text = f"근로기준법 제43조 제1항, 같은 조 제2항은 “임금은 매월 {word} 이상”이라고 한다"
