@@ -95,7 +95,13 @@ def load_base(
             f"{name}: the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding"
             " rows; are these files of one model?"
         )
-    return Base(model.eval(), tokenizer, identity)
+    if _looks_ahead(model.eval()):
+        raise UserError(
+            f"{name} is no causal language model but an encoder: what it makes of a token depends"
+            " on those that follow, so it would learn to copy its answers. Give a GPT, a Llama or"
+            " the like"
+        )
+    return Base(model, tokenizer, identity)
 
 
 def find_tokenizer(name: str) -> Any:
@@ -298,6 +304,18 @@ def _load_model(
     model.config._name_or_path = str(identity.path if identity.revision is None else identity.name)
     model.name_or_path = model.config._name_or_path
     return model if quantization else model.to(device)
+
+
+@torch.no_grad()
+def _looks_ahead(model: Any) -> bool:
+    """Whether what follows a token changes its logits: transformers makes a "causal" model of an
+    encoder (RoBERTa, BERT) as well, and does no more than log that it is none."""
+    embeddings = model.get_input_embeddings().weight
+    first, second, third = (embeddings.shape[0] * part // 4 for part in (1, 2, 3))
+    ids = torch.tensor([[first, *[second] * 3], [first, *[third] * 3]], device=embeddings.device)
+    one, other = model(input_ids=ids).logits[:, 0]
+    # An encoder's change by far more; what is no number is told of where it is met.
+    return bool((one - other).abs().max() > 0.02 * one.abs().max())
 
 
 def _special_tokens(folder: Path, name: str, tokenizer: Any) -> dict[str, str]:

@@ -10,7 +10,12 @@ import tiny
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    RobertaConfig,
+    RobertaForCausalLM,
+    RobertaForMaskedLM,
+)
 
 from lawtune.errors import UserError
 from lawtune.model import load
@@ -107,6 +112,26 @@ def test_missing_weights_are_not_made_up(tmp_path: Path, gpt2_base: Path):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"incomplete: no transformer\.h\.1\.mlp\.c_fc\.weight"):
         load.load_base(str(folder))
+
+
+def test_an_encoder_is_refused(tmp_path: Path):
+    tokenizer = tiny.make_tokenizer()
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=130,
+        initializer_range=0.2,
+    )
+    encoder = tiny.save_base(tmp_path / "encoder", RobertaForMaskedLM(config), tokenizer)
+    with pytest.raises(UserError, match="no causal language model.*those that follow"):
+        load.load_base(str(encoder))
+    config.is_decoder = True
+    decoder = tiny.save_base(tmp_path / "decoder", RobertaForCausalLM(config), tokenizer)
+    assert load.load_base(str(decoder)).model.config.is_decoder
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path):
