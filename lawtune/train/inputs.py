@@ -53,7 +53,9 @@ class EncodedSplit:
             "nearly repeat an answer of the training file": self.split.near_duplicates,
             "lost the head of their prompt": self.report.prompt_cut,
             "lost the tail of their answer and their end token": self.report.answer_cut,
-            "were dropped for having no answer token": self.report.dropped_empty,
+            "were dropped: no answer, or no room for one in data.max_length": (
+                self.report.dropped_empty
+            ),
         }
         total = len(self.split.pairs)
         remarks = [
@@ -193,7 +195,10 @@ def encode_split(
     """
     windows, report = encode_pairs(split.pairs, template, tokenizer, max_length)
     if not windows:
-        raise UserError(f"{split.path}: not one of its {len(split.pairs)} answers has a token")
+        raise UserError(
+            f"{split.path}: not one of its {len(split.pairs)} answers has a token that fits into"
+            f" data.max_length ({max_length}) beside the end of its prompt"
+        )
     return EncodedSplit(split, windows, report)
 
 

@@ -558,6 +558,7 @@ BAD = {
     "target the model lacks": ({"lora": {"target_modules": ["q_proj"]}}, "c_attn"),
     "fixed warm-up": ({"train": {"warmup_steps": 100}}, "longest that fits is 9"),
     "beyond the model": ({"data": {"max_length": 129}}, "at most 128 tokens"),
+    "no room for an answer": ({"data": {"max_length": 16}}, r"fits into data.max_length \(16\)"),
     "no epochs": (
         {"train": {"epochs": 0}},
         "train.epochs: input should be greater than or equal to 1",
