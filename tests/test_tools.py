@@ -144,7 +144,13 @@ def test_tokenizers_are_compared_at_the_cost_that_is_asked_for(
         # Attention and each window's first token come on top.
         assert 0.8 < 6 * matrices * row["target_tokens"] / 2e9 < 1
         assert 0 < row["bits_per_byte"]["statute"] < 8
-        assert f"| bpe, {row['vocabulary']:,} | {row['layers']} |" in printed
+        assert f"| 2e+09 | bpe, {row['vocabulary']:,} | {row['layers']} |" in printed
+    command[-1] = "4e9"
+    monkeypatch.setattr(sys, "argv", [*command, "--trials", "small"])
+    tokenizers.main()
+    longer = json.loads(rows.read_text("utf-8").splitlines()[-1])
+    assert 1.7 < longer["target_tokens"] / small["target_tokens"] < 2.3
+    printed = capsys.readouterr().out
     monkeypatch.setattr(tokenizers, "attempt", None)
     tokenizers.main()
     assert capsys.readouterr().out == printed

@@ -123,7 +123,7 @@ def attempt(name: str, seed: int, operations: float, runs: Path) -> dict[str, An
         recipe,
         model=replace(recipe.model, vocabulary=trial.vocabulary, layers=trial.layers),
         train=replace(recipe.train, epochs=1, max_minutes=None, samples=0, seed=seed),
-        out=str(runs / f"{name}-{seed}"),
+        out=str(runs / f"{name}-{seed}-{operations:g}"),
     )
     if not (Path(config.out) / CORPUS_FOLDER).exists():
         _draw(config, documents, whole, operations)
@@ -202,18 +202,16 @@ def _training(documents: Path) -> Iterator[tuple[int, Document]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows in Markdown, bytes a token and bits per byte by kind of text."""
+    """The rows in Markdown: bits per byte, and in brackets bytes a token, by kind of text."""
     kinds = list(rows[0]["bits_per_byte"]) if rows else []
-    head = ["tokenizer", "layers", "parameters", "tokens learnt", "seed"]
-    head += [f"{what}, {kind}" for what in ("bytes a token", "bits per byte") for kind in kinds]
+    head = ["operations", "tokenizer", "layers", "parameters", "tokens learnt", "seed", *kinds]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        line = [f"{row['kind']}, {row['vocabulary']:,}", str(row["layers"])]
-        line += [f"{row['parameters'] / 1e6:.1f} M", f"{row['target_tokens'] / 1e6:.2f} M"]
-        line += [str(row["seed"])]
-        line += [f"{row['bytes_per_token'][kind]:.2f}" for kind in kinds]
-        line += [f"{row['bits_per_byte'][kind]:.3f}" for kind in kinds]
-        lines.append(line)
+        bits, size = row["bits_per_byte"], row["bytes_per_token"]
+        line = [f"{row['operations']:.2g}", f"{row['kind']}, {row['vocabulary']:,}"]
+        line += [str(row["layers"]), f"{row['parameters'] / 1e6:.1f} M"]
+        line += [f"{row['target_tokens'] / 1e6:.2f} M", str(row["seed"])]
+        lines.append(line + [f"{bits[kind]:.3f} ({size[kind]:.2f})" for kind in kinds])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
