@@ -203,7 +203,9 @@ def load_tokenizer(folder: Path, name: str = "") -> Any:
 def max_positions(model: Any) -> int:
     """The longest input in tokens, prompt and answer together; `UNBOUNDED` where none is set."""
     config = model.config.get_text_config()
-    return int(getattr(config, "max_position_embeddings", None) or UNBOUNDED)
+    # MPT's name for it, whose ALiBi ends there, too.
+    stated = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", 0)
+    return int(stated or UNBOUNDED)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -60,11 +60,9 @@ def own_answers(model: Any, windows: Sequence[Window], end_id: int) -> list[Wind
     """What `model` answers, greedily, where `windows` have the gold answer; only answers that
     repeat themselves, with the tokens marked that do."""
     prompts = [window.ids[: window.target_start] for window in windows]
-    limit = max_positions(model)
-    budgets = [
-        max(1, min(ROOM * window.targets, LONGEST, limit - len(prompt)))
-        for window, prompt in zip(windows, prompts, strict=True)
-    ]
+    # A batch is as wide as its longest prompt, and some models (GPT-Neo, MPT) count the padding.
+    left = max_positions(model) - max(map(len, prompts), default=0)
+    budgets = [max(1, min(ROOM * window.targets, LONGEST, left)) for window in windows]
     answers = answer_greedily(model, prompts, budgets, frozenset({end_id}), len(windows))
     own = []
     for window, prompt, answer in zip(windows, prompts, answers, strict=True):

@@ -3,13 +3,14 @@
 import pytest
 import tiny
 import torch
+from transformers import MptConfig, MptForCausalLM
 
 from lawtune.data.encode import Window
 from lawtune.train.distributed import Alone
 from lawtune.train.head import Head, HeadCrossEntropy
 from lawtune.train.loss import LossEngine
 from lawtune.train.team_engine import Cut, TeamEngine
-from lawtune.train.unlikelihood import LEAST, repeats, unlikelihood
+from lawtune.train.unlikelihood import LEAST, own_answers, repeats, unlikelihood
 
 PAD, END = 2, 1
 MARKS = (False, True, True, False, True)
@@ -114,6 +115,13 @@ def test_own_answers_are_greedy_and_only_those_that_repeat(targets):
     assert ids[:start] == (7, 8, 9) and len(own[0].repeats) == own[0].targets <= 60
     chosen = model(torch.tensor([ids])).logits[0].argmax(-1).tolist()
     assert chosen[start - 1 : -1] == list(ids[start:])
+
+
+def test_a_short_prompt_beside_a_long_one_stays_within_the_context():
+    config = MptConfig(vocab_size=80, d_model=16, n_heads=2, n_layers=1, max_seq_len=32)
+    windows = [Window((7,) * 20 + (40,) * 9, 20), Window((7, 8, *range(40, 60)), 2)]
+    for window in own_answers(MptForCausalLM(config).eval(), windows, end_id=-1):
+        assert window.targets == 12
 
 
 def test_training_against_loops_ends_them():
