@@ -110,11 +110,11 @@ def build(sources: Sequence[str], config: BuildConfig, count_tokens: Callable[[s
 def _told(losses: Sequence[Losses]) -> str:
     """The commonest losses in brackets, each with its first example, where one is kept: nothing is
     written that could be looked into."""
-    said = []
+    told = []
     for reason, count in sum(losses, Counter()).most_common(5):
         example = next((one.examples[reason][0] for one in losses if reason in one.examples), None)
-        said.append(f"{reason} ({count}{f': {example}' if example else ''})")
-    return f" ({'; '.join(said)})" if said else ""
+        told.append(f"{reason} ({count}{f': {example}' if example else ''})")
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def write_built(built: Built, out: Path) -> None:
