@@ -23,14 +23,28 @@ import numpy as np
 from lawtune.config import PretrainConfig
 from lawtune.data.corpus import Document
 from lawtune.data.encode import encode_text
-from lawtune.files import atomic_path, read_json, read_jsonl, write_json
+from lawtune.files import atomic_path, read_jsonl, write_json
 from lawtune.model.load import load_tokenizer
-from lawtune.options import load_config, to_dict
+from lawtune.options import load_config
 from lawtune.records import evenly
+from lawtune.train.outcome import versions
 from lawtune.train.pretrain import pretrain
-from lawtune.train.pretrain_text import CORPUS_FOLDER, TOKENS_FILE, prepare_text, read_documents
+from lawtune.train.pretrain_text import (
+    CORPUS_FOLDER,
+    TOKENS_FILE,
+    prepare_text,
+    text_settings,
+    training_documents,
+)
 from lawtune.train.throughput import training_flops
-from lawtune.train.tokenizer import BOS, EOS, PAD, RESERVED, train_tokenizer
+from lawtune.train.tokenizer import (
+    BOS,
+    EOS,
+    PAD,
+    RESERVED,
+    as_fast_tokenizer,
+    train_tokenizer,
+)
 from lawtune.train.tokens import Tokens, encode_documents
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pretrain_starter.yaml"
@@ -62,7 +76,6 @@ def train_unigram(texts: Sequence[str], vocabulary: int, context: int) -> Any:
     """A Unigram tokenizer (Kudo 2018, arXiv:1804.10959) that falls back on bytes, so that no text
     is unknown to it either; as `train_tokenizer` otherwise."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFC()
@@ -88,15 +101,9 @@ def train_unigram(texts: Sequence[str], vocabulary: int, context: int) -> Any:
     made = json.loads(tokenizer.to_str())
     made["model"]["vocab"] += [[f"<0x{byte:02X}>", -100.0] for byte in range(256)]
     made["model"]["byte_fallback"] = True
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(made)),
-        bos_token=BOS,
-        eos_token=EOS,
-        pad_token=PAD,
-        unk_token=UNKNOWN,
-        model_max_length=context,
-        clean_up_tokenization_spaces=False,
-    )
+    fast = as_fast_tokenizer(Tokenizer.from_str(json.dumps(made)), context)
+    fast.unk_token = UNKNOWN
+    return fast
 
 
 def _rare_characters(texts: Iterable[str]) -> Iterator[int]:
@@ -114,7 +121,7 @@ def attempt(name: str, seed: int, operations: float, runs: Path) -> dict[str, An
     """A row: what the tokenizer makes of held-out text, and what the model learnt with it."""
     trial, recipe = TRIALS[name], load_config(PretrainConfig, RECIPE)
     prepared = replace(recipe, out=str(runs / "prepared"))
-    prepare_text(prepared, resume=True)
+    held_out = prepare_text(prepared, resume=True).held_out
     documents = Path(prepared.out) / CORPUS_FOLDER
     whole = runs / name
     if not whole.exists():
@@ -135,21 +142,22 @@ def attempt(name: str, seed: int, operations: float, runs: Path) -> dict[str, An
         "operations": operations,
         "parameters": model.parameters,
         "target_tokens": model.target_tokens,
-        "bytes_per_token": _bytes_per_token(documents, load_tokenizer(whole)),
+        "bytes_per_token": _bytes_per_token(held_out, load_tokenizer(whole)),
         "bits_per_byte": dict(model.bits_per_byte),
-        "versions": read_json(model.folder / "pretraining.json")["versions"],
+        "versions": versions(),
     }
 
 
 def _encode(trial: Trial, recipe: PretrainConfig, documents: Path, target: Path) -> None:
     """Write the trial's tokenizer, and every training document in its tokens."""
     train = {"bpe": train_tokenizer, "unigram": train_unigram}[trial.kind]
-    texts = [document.text for _, document in _training(documents)]
+    learnt = list(training_documents(documents))
+    texts = [document.text for _, document in learnt]
     tokenizer = train(texts, trial.vocabulary, recipe.model.context)
     limit = recipe.corpus.max_document_tokens
     with atomic_path(target) as folder:
         tokenizer.save_pretrained(folder)
-        encode_documents(_training(documents), tokenizer, limit).save(folder / TOKENS_FILE)
+        encode_documents(learnt, tokenizer, limit).save(folder / TOKENS_FILE)
 
 
 def _draw(config: PretrainConfig, documents: Path, whole: Path, operations: float) -> None:
@@ -179,26 +187,20 @@ def _draw(config: PretrainConfig, documents: Path, whole: Path, operations: floa
         Tokens(np.concatenate(parts), ends, tokens.lines[drawn]).save(folder / TOKENS_FILE)
         load_tokenizer(whole).save_pretrained(folder / "tokenizer")
         (folder / "documents.jsonl").hardlink_to(documents / "documents.jsonl")
-        settings = {"corpus": to_dict(config.corpus), "vocabulary": model.vocabulary}
-        write_json(folder / "corpus.json", {"settings": settings})
+        write_json(folder / "corpus.json", {"settings": text_settings(config)})
 
 
-def _bytes_per_token(documents: Path, tokenizer: Any) -> dict[str, float]:
+def _bytes_per_token(held_out: Iterable[Document], tokenizer: Any) -> dict[str, float]:
     """Of 200 held-out documents of each kind, evenly spread."""
     kinds: dict[str, list[str]] = {}
-    for _, document in read_documents(documents):
-        if document.split != "train":
-            kinds.setdefault(document.source, []).append(document.text)
+    for document in held_out:
+        kinds.setdefault(document.source, []).append(document.text)
     shares = {}
     for kind, texts in sorted(kinds.items()):
         sample = evenly(texts, 200)
         count = sum(len(encode_text(tokenizer, text)) for text in sample)
         shares[kind] = sum(len(text.encode()) for text in sample) / count
     return shares
-
-
-def _training(documents: Path) -> Iterator[tuple[int, Document]]:
-    return ((line, each) for line, each in read_documents(documents) if each.split == "train")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -47,7 +47,7 @@ def prepare_text(
             other settings.
     """
     folder = Path(config.out) / CORPUS_FOLDER
-    settings = {"corpus": to_dict(config.corpus), "vocabulary": config.model.vocabulary}
+    settings = text_settings(config)
     if not (resume and (folder / "corpus.json").is_file()):
         say("reading the sources")
         _build(config, folder, settings)
@@ -68,6 +68,11 @@ def prepare_text(
     return Text(tokenizer, tokens, held_out, frozenset(statutes), facts)
 
 
+def text_settings(config: PretrainConfig) -> dict[str, Any]:
+    """What of the settings decides the text: `corpus.json` keeps it."""
+    return {"corpus": to_dict(config.corpus), "vocabulary": config.model.vocabulary}
+
+
 def hash_tokens(config: PretrainConfig) -> str:
     """The SHA-256 of the file of token ids that the run learns from."""
     return sha256(Path(config.out) / CORPUS_FOLDER / TOKENS_FILE)
@@ -77,6 +82,11 @@ def read_documents(folder: Path) -> Iterator[tuple[int, Document]]:
     """The prepared documents, each with its line."""
     for line, row in read_jsonl(folder / "documents.jsonl"):
         yield line, Document(**row)
+
+
+def training_documents(folder: Path) -> Iterator[tuple[int, Document]]:
+    """Those of the prepared documents that are learnt from, each with its line."""
+    return ((line, d) for line, d in read_documents(folder) if d.split == "train")
 
 
 def texts_read(text: Text) -> Iterator[str]:
@@ -100,16 +110,14 @@ def _build(config: PretrainConfig, target: Path, settings: dict[str, Any]) -> No
         write_jsonl(folder / "documents.jsonl", (vars(document) for document in documents))
         if not any(document.split == "train" for _, document in read_documents(folder)):
             raise UserError(f"no training text in {', '.join(config.corpus.sources)}")
-        texts = (document.text for _, document in _training(folder))
+        texts = (document.text for _, document in training_documents(folder))
         tokenizer = train_tokenizer(texts, config.model.vocabulary, config.model.context)
         tokenizer.save_pretrained(folder / "tokenizer")
-        tokens = encode_documents(_training(folder), tokenizer, config.corpus.max_document_tokens)
+        tokens = encode_documents(
+            training_documents(folder), tokenizer, config.corpus.max_document_tokens
+        )
         tokens.save(folder / TOKENS_FILE)
         facts = {"settings": settings, **vars(report), "skipped": dict(read.skipped)}
         facts["overlap"] = overlap(document for _, document in read_documents(folder))
         facts["tokens"] = len(tokens.ids)
         write_json(folder / "corpus.json", facts)
-
-
-def _training(folder: Path) -> Iterator[tuple[int, Document]]:
-    return ((line, d) for line, d in read_documents(folder) if d.split == "train")

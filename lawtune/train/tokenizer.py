@@ -19,7 +19,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> Any:
         A transformers fast tokenizer; nothing is added to a text that it encodes.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -38,6 +37,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    return as_fast_tokenizer(tokenizer, context)
+
+
+def as_fast_tokenizer(tokenizer: Any, context: int) -> Any:
+    """A trained `tokenizers.Tokenizer` as transformers knows it."""
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
